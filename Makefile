@@ -1,0 +1,67 @@
+# `make` prints this help. Everything runs in .venv, built once from requirements.lock.
+
+PYTHON    ?= python3
+PROFILE   ?= quick
+PARAMS    ?=
+NOTEBOOKS ?=
+DEVICE    ?=
+PORT      ?= 8000
+UV        ?= uv
+
+VENV  := .venv
+READY := $(VENV)/ready
+RUN   := $(VENV)/bin/python -m gonlib
+BOOK  := $(RUN) book --profile $(PROFILE) $(if $(NOTEBOOKS),--notebooks "$(NOTEBOOKS)") \
+         $(if $(DEVICE),--device $(DEVICE)) $(PARAMS)
+
+.PHONY: help reproduce test book serve bench lock clean
+
+help:
+	@echo 'make reproduce   train what is missing, execute every notebook, build the book'
+	@echo '                   PROFILE=quick          smoke, quick or paper (book/profiles/)'
+	@echo '                   PARAMS="-p NAME VALUE"  set a parameter in every notebook that has it'
+	@echo '                   NOTEBOOKS="04-table1"  only these; the other pages stay as they were'
+	@echo '                   DEVICE=cuda            where to train (default: what the profile says)'
+	@echo 'make test        the whole test suite'
+	@echo 'make book        build the pages only, from the notebooks executed last'
+	@echo 'make serve       make book, then show it on http://localhost:8000 (PORT=)'
+	@echo 'make bench       measure training, encoding and decoding on this machine'
+	@echo 'make lock        pin the newest versions that pyproject.toml allows (needs uv)'
+	@echo 'make clean       delete what was built, but keep trained runs (build/store) and .venv'
+
+reproduce: $(READY)
+	@$(BOOK)
+
+test: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+book: $(READY)
+	@$(BOOK) --no-execute
+
+serve: book
+	@echo 'The book is at http://localhost:$(PORT) until you press Ctrl-C.'
+	@$(VENV)/bin/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/html >/dev/null 2>&1 || true
+
+bench: $(READY)
+	@$(RUN) bench $(if $(DEVICE),--device $(DEVICE))
+
+clean:
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name store -exec rm -rf {} +; fi
+	@echo 'Kept: .venv and the trained runs in build/store. Delete them yourself if you mean to.'
+
+# One source of truth: pyproject.toml. torch is held at the pair that the recorded GPU runs were made with.
+lock:
+	printf 'torch==2.11.0\ntorchvision==0.26.0\n' | $(UV) pip compile --quiet --universal --python-version 3.11 \
+	  --all-extras --generate-hashes --no-header --upgrade -c - -o requirements.lock pyproject.toml
+
+$(READY): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo '$(PYTHON) was not found; install Python 3.11 or newer, or say' \
+	  'where it is: make PYTHON=/path/to/python3.12'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "This needs Python 3.11 or newer," \
+	  "and $(PYTHON) is $$($(PYTHON) --version 2>&1); choose another: make PYTHON=python3.12"; exit 1; }
+	@echo 'Setting up .venv: once, about 3 GB to download (PyTorch with its GPU libraries) and 6 GB on disk.'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
