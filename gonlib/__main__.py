@@ -1,0 +1,7 @@
+"""python -m gonlib: see gonlib.cli."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

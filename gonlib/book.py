@@ -1,0 +1,353 @@
+"""The book: notebooks executed by papermill into a build folder, then Jupyter Book's pages made from there."""
+
+import ast
+import fcntl
+import json
+import os
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from . import pages
+from .errors import UserError, unknown
+from .profiles import ALIASES, load_profile, parameters, parse
+from .provenance import repository_root
+
+
+@dataclass
+class Notebook:
+    """A notebook of the book with the parameters it will be executed with."""
+
+    path: Path
+    declared: dict  # name -> default, read from the cell tagged `parameters`
+    values: dict = field(default_factory=dict)  # name -> value, for each declared name
+
+    name = property(lambda self: self.path.stem)  # 04-table1
+    key = property(lambda self: key_of(self.path.stem))  # table1: its group in a profile
+
+
+def key_of(name):
+    """The profile group of a page: its file name without the number."""
+    number, _, key = name.partition("-")
+    return key if number.isdigit() else name
+
+
+def add_arguments(parser):
+    """Declare the options of `python -m gonlib book` on an argparse parser."""
+    parser.add_argument("--profile", default="quick", help="how much is run: smoke, quick or paper")
+    parser.add_argument("--notebooks", default="", help='execute only these: "04-table1 02-gradient-origin-networks"')
+    parser.add_argument("--device", help="cpu or cuda (default: what the profile says)")
+    parser.add_argument("-p", dest="params", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                        help="set a parameter in every notebook that has it")
+    parser.add_argument("--no-execute", action="store_true", help="build the pages from what was executed last")
+    parser.add_argument("--out", type=Path, help="build folder (default: build)")
+
+
+def main(args):
+    """Build the book as the command line asks; the exit code: 0, or 1 if a notebook or a page has a fault."""
+    return build(args.profile, args.params, args.notebooks.split(), args.device, args.out, not args.no_execute)
+
+
+def build(profile="quick", params=(), notebooks=(), device=None, out=None, execute=True):
+    """Execute `notebooks` (none named: all) with a profile's parameters and `params`, then build the book.
+
+    Returns 0, or 1 if a notebook failed or a page has a fault: the book is built all the same, and says so.
+    Raises `UserError` for an unknown name or a wrong value before any kernel starts. Interrupted, it keeps every
+    notebook that was finished, and every run that was trained.
+    """
+    root = repository_root()
+    if root is None:
+        raise UserError("the book's sources are not here; run this inside a checkout of the repository.")
+    out = Path(out or root / "build").absolute()
+    chosen = plan(root / "book", profile, params, notebooks, device) if execute else []
+    began, runs = time.monotonic(), _runs()
+    with _alone(out):
+        failed = execute_all(chosen, profile, root, out)
+        print("Building the pages ...", flush=True)
+        faults = pages.build(root, out, toc_names(root / "book"))
+    _report(out, profile, chosen, _runs() - runs, runs, failed, faults, time.monotonic() - began)
+    return 1 if failed or faults else 0
+
+
+@contextmanager
+def _alone(out):
+    """Hold the build folder; `UserError` if another process is building there."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "book.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            raise UserError(f"another process is building the book in {out}; wait for it, or choose --out.") from fault
+        yield
+
+
+# --- what will be executed, checked before any kernel starts ---
+
+
+def plan(book, profile, params=(), names=(), device=None):
+    """The `Notebook`s to execute, in the book's order, each with its parameter values.
+
+    A value comes from, in rising order: the notebook's own default, the profile's `common` group, the group named
+    like the notebook, `device`, and `params`, pairs (name, text) that go to every notebook declaring that name.
+    """
+    groups = load_profile(profile)
+    written = {path.stem: path for name in toc_names(book) for path in book.glob(f"{name}.*")
+               if path.suffix in (".ipynb", ".md")}
+    asked = {_page_name(name, written) for name in names} or set(written)
+    chosen = [Notebook(path, declared(path)) for name, path in written.items()
+              if name in asked and path.suffix == ".ipynb"]
+    every = sorted({name for notebook in chosen for name in notebook.declared})
+    for name, _ in params:
+        if name not in every and ALIASES.get(name) not in every:
+            raise unknown("parameter", name, every)
+    fixed = {"profile": profile} | ({"device": device} if device else {})
+    for notebook in chosen:
+        notebook.values = _values(notebook, groups, fixed, params)
+    return chosen
+
+
+def _values(notebook, groups, fixed, params):
+    """Name -> value of all parameters that the notebook declares; `UserError` for a value that is not allowed."""
+    known = notebook.declared
+    overrides = {name: value for name, value in fixed.items() if name in known}
+    for name, text in params:
+        name = name if name in known else ALIASES.get(name)
+        if name in known:
+            overrides[name] = parse(name, text, known[name])
+    # a group may also set parameters of the experiment that the notebook leaves to the profile
+    mine = {name: value for name, value in groups.get(notebook.key, {}).items() if name in known}
+    values = parameters(groups | {notebook.key: mine}, notebook.key, overrides, known)
+    for name, value in values.items():
+        _check(name, value)
+    return values
+
+
+def toc_names(book):
+    """Names of the book's pages in order, the landing page first."""
+    toc = yaml.safe_load((book / "_toc.yml").read_text())
+    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+
+
+def _page_name(name, known):
+    """The page that a user means by its name or its key; `UserError` if there is none or it is not a notebook."""
+    name = name.removesuffix(".ipynb")
+    names = {page: page for page in known} | {key_of(page): page for page in known}
+    if name not in names:
+        raise unknown("notebook", name, [page for page in known if known[page].suffix == ".ipynb"])
+    if known[names[name]].suffix != ".ipynb":
+        raise UserError(f"page {names[name]} is not a notebook: there is nothing to execute.")
+    return names[name]
+
+
+def declared(path):
+    """Name -> default of each parameter that a notebook's cell tagged `parameters` assigns."""
+    found = {}
+    for cell in json.loads(path.read_text())["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            try:
+                for node in ast.parse("".join(cell["source"])).body:
+                    found[node.targets[0].id] = ast.literal_eval(node.value)
+            except (SyntaxError, ValueError, AttributeError) as fault:
+                raise UserError(f"the cell tagged `parameters` in {path.name} may hold only lines like `size = 32`: a "
+                                "name and a value written out.") from fault
+    return found
+
+
+def _check(name, value):
+    """`UserError` if the value is not one that a run could have under this name."""
+    from .config import Config, check_field  # here: they load torch, which building the pages alone does not need
+    from .data import NAMES, known_dataset
+    from .experiments import split_names
+    from .store import check_device
+
+    known = Config.__dataclass_fields__.get(name)
+    if name in ("dataset", "datasets") and value is not None:
+        for one in split_names(value):
+            if not known_dataset(one):
+                raise unknown("data set", one, [*NAMES, "folder:PATH"])
+    elif name == "device":
+        check_device(value)
+    elif known and value is not None:
+        for one in value if isinstance(value, list) else [value]:
+            check_field(known, one)
+
+
+# --- execution ---
+
+
+def execute_all(notebooks, profile, root, out):
+    """Execute the notebooks one by one; name -> what went wrong, in one sentence, for those that failed."""
+    failed = {}
+    with _progress(notebooks, profile, root, out) as step:
+        for notebook in notebooks:
+            seconds, fault = step(notebook, lambda notebook=notebook: execute(notebook, profile, root, out))
+            tqdm.write(f"{notebook.name}: {_duration(seconds)}{'' if fault is None else ', FAILED'}")
+            if fault is not None:
+                failed[notebook.name] = fault
+    return failed
+
+
+def execute(notebook, profile, root, out):
+    """Execute one notebook into `out`/notebooks; None, or what went wrong in one sentence.
+
+    The kernel is this interpreter's, working in the repository's root. The finished file replaces the one of the last
+    execution only when it is complete; it carries in its metadata what `pages` needs to know of the execution.
+    """
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this interpreter's kernel, not a namesake in the home folder
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    target = out / "notebooks" / notebook.path.name
+    running = out / "notebooks" / "running" / notebook.path.name
+    running.parent.mkdir(parents=True, exist_ok=True)
+    running.unlink(missing_ok=True)
+    fault, cell = None, None
+    try:
+        papermill.execute_notebook(str(notebook.path), str(running), parameters=notebook.values, kernel_name="python3",
+                                   language="python", cwd=str(root), progress_bar=False,
+                                   extra_arguments=["--log-level=CRITICAL"])
+    except papermill.PapermillExecutionError as error:
+        fault, cell = _last_line(error.ename, error.evalue), error.cell_index
+    except DeadKernelError:
+        fault = "the kernel died, most likely for want of memory."
+    done = json.loads(running.read_text())
+    if cell is not None:
+        fault = f"code cell {pages.code_cell_number(done, cell)} failed with {fault}"
+    done["metadata"]["gonlib"] = {"profile": profile, "values": notebook.values, "fault": fault,
+                                  "source": pages.source_digest(notebook.path)}
+    running.write_text(json.dumps(done, indent=1))
+    os.replace(running, target)
+    return fault
+
+
+def _last_line(kind, text):
+    """The last line of an error, as Python would print it."""
+    lines = str(text).strip().splitlines()
+    return f"{kind}: {lines[-1]}" if lines else kind
+
+
+@contextmanager
+def _progress(notebooks, profile, root, out):
+    """A function (notebook, work) that does the work under a bar and returns (seconds, result of the work)."""
+    progress_file = out / "progress.json"
+    timings = _Timings(profile, notebooks, [out / "timings.json", root / "book" / "profiles" / "timings.json"])
+    before = os.environ.get("GONLIB_PROGRESS")
+    os.environ["GONLIB_PROGRESS"] = str(progress_file)  # gonlib.progress writes there, in the kernel
+    # tqdm shows no bar where there is no terminal; the line per notebook is then enough.
+    bar = tqdm(total=100, bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed}{postfix}", dynamic_ncols=True,
+               disable=None, leave=False)
+
+    def watch(stop, number, notebook, began):
+        while not stop.wait(0.3):
+            run = _read_json(progress_file)
+            spent = time.monotonic() - began
+            left = timings.left(number, spent)
+            bar.set_description_str(f"notebook {number + 1}/{len(notebooks)} {notebook.name}", refresh=False)
+            bar.set_postfix_str(", ".join([f"about {_duration(left)} left" if left is not None else "time left unknown"]
+                                          + ([f"{run['run']} {run['fraction']:.0%}"] if run else [])), refresh=False)
+            bar.n = timings.percent(number, spent)
+            bar.refresh()
+
+    def step(notebook, work):
+        number, began, stop = notebooks.index(notebook), time.monotonic(), threading.Event()
+        progress_file.unlink(missing_ok=True)
+        watcher = threading.Thread(target=watch, args=(stop, number, notebook, began), daemon=True)
+        watcher.start()
+        try:
+            result = work()
+        finally:
+            stop.set()
+            watcher.join()
+        seconds = time.monotonic() - began
+        timings.finished(notebook.name, seconds, keep=result is None)
+        return seconds, result
+
+    try:
+        yield step
+    finally:
+        bar.close()
+        progress_file.unlink(missing_ok=True)
+        os.environ.pop("GONLIB_PROGRESS")
+        if before is not None:
+            os.environ["GONLIB_PROGRESS"] = before
+
+
+class _Timings:
+    """How long each notebook took the last time, kept in the first of `files`; read from the first that knows it."""
+
+    def __init__(self, profile, notebooks, files):
+        self.profile, self.file = profile, files[0]
+        known = {}
+        for file in reversed(files):
+            known |= (_read_json(file) or {}).get(profile, {})
+        self.names = [notebook.name for notebook in notebooks]
+        self.expected = [known.get(name) for name in self.names]
+
+    def left(self, number, spent):
+        """Seconds left in all, `spent` of them into notebook `number`; None if not known."""
+        coming = self.expected[number:]
+        if None in coming:
+            return None
+        return max(coming[0] - spent, spent / 10) + sum(coming[1:])  # longer than the last time: still some to go
+
+    def percent(self, number, spent):
+        """How much of the work is done."""
+        left = self.left(number, spent)
+        if left is None:
+            return 100 * number / len(self.names)
+        return 100 * (1 - min(left / max(sum(self.expected), 1e-9), 1))
+
+    def finished(self, name, seconds, keep):
+        """Take note of a notebook's time; to `keep` it for the next build, too."""
+        self.expected[self.names.index(name)] = seconds
+        if keep:
+            everything = _read_json(self.file) or {}
+            everything.setdefault(self.profile, {})[name] = round(seconds, 1)
+            self.file.write_text(json.dumps(everything, indent=1) + "\n")
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):  # not there, or half-written: it only guides a progress bar
+        return None
+
+
+# --- the last words ---
+
+
+def _runs():
+    """Names of the finished runs in the store that the notebooks use."""
+    from .store import local_store
+
+    return {path.name for path in local_store().root.glob("[0-9a-f]" * 16)}
+
+
+def _report(out, profile, executed, trained, found, failed, faults, seconds):
+    """Print what was run, what failed, how long it took, and where the book is."""
+    for line in [*faults, *(f"{name}: {fault}" for name, fault in failed.items())]:
+        print(f"FAULT: {line}")
+    if executed:
+        devices = sorted({str(n.values["device"]) for n in executed if "device" in n.values}) or ["cpu"]
+        print(f"Executed {_count(executed, 'notebook')} (profile {profile}, {', '.join(devices)}): "
+              f"{_count(trained, 'run')} trained now, {len(found)} already in the store.")
+    print(f"The book is at {out / 'html' / 'index.html'} ({_duration(seconds)}).")
+
+
+def _count(items, word):
+    return f"{len(items)} {word}{'s' * (len(items) != 1)}"
+
+
+def _duration(seconds):
+    """12 s, 3 min 05 s, 2 h 10 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,249 @@
+"""The command line: python -m gonlib run|status|why|merge|book|bench."""
+
+import argparse
+import importlib
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+from .errors import UserError, unknown
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose faults are `UserError`s: one sentence, as everywhere."""
+
+    def error(self, message):
+        raise UserError(f"{message}; see python -m {self.prog} --help.")
+
+
+def main(argv=None):
+    """Run a command; returns its exit code: 0, 1 if a run failed or a merge had conflicts, 2 for bad input."""
+    try:
+        argv = sys.argv[1:] if argv is None else list(argv)
+        args = parser(argv).parse_args(argv)
+        return args.command(args) or 0
+    except UserError as fault:
+        print(f"gonlib: {fault}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stdout = None
+        return 0
+    except KeyboardInterrupt:
+        print("\ngonlib: stopped; finished runs are kept, and the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def parser(argv):
+    """The parser of all commands; `book` and `bench` declare their own options when they are asked for."""
+    top = Parser(prog="gonlib", description="Gradient Origin Networks: train, look up and carry the runs of the book.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name, function, text):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(command=function)
+        return command
+
+    run = add("run", run_command, "Train the missing runs of experiments, in the order in which they matter.")
+    run.add_argument("experiments", nargs="+", metavar="EXPERIMENT")
+    run.add_argument("--budget", type=seconds, metavar="TIME", help="stop cleanly within 90s, 9m or 1h")
+    run.add_argument("--store", type=Path, metavar="FOLDER", help="use this run store alone")
+    run.add_argument("--pack", type=Path, metavar="FILE", help="at the end, write the runs into one .tar or .tar.xz")
+    run.add_argument("--no-weights", action="store_true", help="keep numbers only")
+    run.add_argument("--form", default="auto", help="how a step runs: auto (captured on a GPU, eager on the CPU), eager, "
+                     "compiled, captured or compiled+captured")
+    run.add_argument("--at-once", type=int, default=1, metavar="N", help="runs at a time on the device")
+    run.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on the cluster at RAY_ADDRESS")
+    run.add_argument("--gpus-per-run", type=float, metavar="X", help="share of a GPU for each run of the engine ray")
+    status = add("status", status_command, "Show which runs are there and the time that the others would take.")
+    status.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
+    status.add_argument("--json", action="store_true", help="for programs")
+    why = add("why", why_command, "Say how a missing run differs from the nearest one, or a stored one from today.")
+    why.add_argument("targets", nargs="+", metavar="HASH_OR_EXPERIMENT/ROW/COLUMN")
+    for command in (run, status, why):
+        command.add_argument("--profile", default="quick", help="how much is run: smoke, quick or paper")
+        command.add_argument("--device", help="cpu, cuda or cuda:N (default: what the profile says)")
+        command.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                             help="override a parameter of the profile")
+    merge = add("merge", merge_command, "Take in the runs of other stores: folders, or files made by --pack.")
+    merge.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    merge.add_argument("--into", choices=("local", "recorded"), default="local", help="recorded: the book's own runs")
+    merge.add_argument("--no-weights", action="store_true", help="leave weights out")
+    for name, text in (("book", "Execute the notebooks and build the book."), ("bench", "Measure speed.")):
+        command = add(name, None, text)
+        if argv[:1] == [name]:
+            module = importlib.import_module(f"gonlib.{name}")
+            module.add_arguments(command)
+            command.set_defaults(command=module.main)
+    if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
+        raise unknown("command", argv[0], commands.choices)
+    return top
+
+
+def seconds(text):
+    """Seconds of a time such as 90s, 9m or 1h."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        raise UserError(f"a budget is a time such as 90s, 9m or 1h, not {text!r}.")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def run_command(args):
+    """Train what is missing; see `Runs`."""
+    began = time.monotonic()
+    from .status import plan
+    from .store import Store, local_store, recorded_store
+
+    if args.pack and not args.pack.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {args.pack.absolute().parent} to write {args.pack.name} into.")
+    planned = plan(args.experiments, args.profile, args.parameters)
+    stores = [Store(args.store)] if args.store else [local_store(), recorded_store()]
+    # Writing the last checkpoint and the pack takes time too.
+    deadline = began + args.budget - min(10, args.budget / 20) if args.budget is not None else None
+    work = Runs(planned, stores, deadline, not args.no_weights, *_engine(args))
+    work.take()
+    if args.pack:
+        stores[0].pack(args.pack, work.configs(), weights=not args.no_weights)
+        print(f"packed into {args.pack}")
+    return work.report()
+
+
+def _engine(args):
+    """The function of engines.py that trains, its own options filled in, and the device for other work than that."""
+    from functools import partial
+
+    from . import engines
+    from .capture import choose
+    from .profiles import device_of
+
+    if args.at_once < 1 or (args.gpus_per_run or 0) < 0:
+        raise UserError("--at-once is a whole number of at least 1, --gpus-per-run a number of at least 0.")
+    if args.engine == "ray":
+        if args.at_once > 1:
+            raise UserError("with --engine ray, runs share a GPU by --gpus-per-run, not by --at-once.")
+        engines.load_ray()
+        device = args.device or device_of(args.profile)  # of the workers; it need not be here
+        share = float(device.startswith("cuda")) if args.gpus_per_run is None else args.gpus_per_run
+        return partial(engines.on_ray, device=device, form=args.form, gpus_per_run=share), "cpu"
+    if args.gpus_per_run is not None:
+        raise UserError("--gpus-per-run is for --engine ray.")
+    device = _device(args)
+    options = {"device": device, "form": choose(args.form, device)}
+    if args.at_once > 1:
+        return partial(engines.at_once, runs=args.at_once, **options), device
+    return partial(engines.one_by_one, **options), device
+
+
+class Runs:
+    """The runs of planned experiments: each config once, in the experiments' order."""
+
+    def __init__(self, planned, stores, deadline, keep_weights, engine, device):
+        self.todo, self.stores, self.deadline, self.engine, self.device = {}, stores, deadline, engine, device
+        self.keep_weights, self.failed, self.without_data, self.trained = keep_weights, [], {}, 0
+        self.experiments = {}  # config hash -> those that keep pictures and tables of its run
+        for experiment, cells in planned:
+            for cell in cells:
+                for config in cell.configs:
+                    name = f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}"
+                    self.todo.setdefault(config.hash, (name, config))
+                    self.experiments.setdefault(config.hash, []).append(experiment)
+        self.left = dict(self.todo)
+
+    def configs(self):
+        """All configs."""
+        return [config for _, config in self.todo.values()]
+
+    def take(self):
+        """Train until all are finished or the deadline comes; data that are missing hold up only their own runs."""
+        options = {"deadline": self.deadline, "keep_weights": self.keep_weights}
+        for config, run in self.engine(self._pending(), self.stores[0], **options):
+            self.trained += 1
+            for experiment in self.experiments[config.hash]:
+                experiment.finish(run, self.device)
+            self._line(self.todo[config.hash][0], run)
+            self._finished(run)
+
+    def _pending(self):
+        """The configs to train, in order; those that are there already are ticked off on the way."""
+        from .store import find_run, load_data
+
+        for _, config in list(self.todo.values()):
+            run = find_run(config, self.stores)
+            if run:
+                self._finished(run)
+                continue
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                return
+            if config.dataset not in self.without_data:
+                try:
+                    load_data(config, self.device)
+                except UserError as fault:
+                    self.without_data[config.dataset] = str(fault)
+            if config.dataset not in self.without_data:
+                yield config
+
+    def _finished(self, run):
+        name, _ = self.left.pop(run.hash)
+        if run.status == "failed":
+            self.failed.append((name, run))
+
+    def _line(self, name, run):
+        numbers = {key: run.metrics[key] for key in ("test_error", "test_bits") if run.metrics.get(key) is not None}
+        shown = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()) or "no numbers"
+        print(f"{name}: {run.status}, {shown}, {run.metrics['seconds']:.1f} s, run {run.hash}", flush=True)
+
+    def report(self):
+        """Print what was done, what failed and what is left; returns the exit code."""
+        here = len(self.todo) - len(self.left) - self.trained
+        print(f"{self.trained} runs trained, {here} were there already, {len(self.left)} left.")
+        if len(self.left) and not self.without_data:
+            begun = sum(self.stores[0].state(config) == "partial" for _, config in self.left.values())
+            print(f"The time is used up; {begun} of those left have a checkpoint: the same command goes on from there.")
+        for name, run in self.failed:
+            print(f"failed: {name}, run {run.hash}: {run.message}", file=sys.stderr)
+        for fault in self.without_data.values():
+            print(f"gonlib: {fault}", file=sys.stderr)
+        return 2 if self.without_data else 1 if self.failed else 0
+
+
+def _device(args):
+    """The device asked for, or the profile's; `UserError` if it is not there."""
+    from .profiles import device_of
+    from .store import check_device
+
+    return check_device(args.device or device_of(args.profile))
+
+
+def status_command(args):
+    """Print the state of every cell."""
+    from . import status
+    from .store import local_store, recorded_store
+
+    planned = status.plan(args.experiments, args.profile, args.parameters)
+    found = status.status(planned, [local_store(), recorded_store()], _device(args))
+    print(json.dumps(found, indent=1) if args.json else status.as_text(found))
+
+
+def why_command(args):
+    """Print how runs differ."""
+    from . import status
+    from .store import local_store, recorded_store
+
+    planned = status.plan([], args.profile, args.parameters)
+    print(status.why(args.targets, planned, [local_store(), recorded_store()], _device(args)))
+
+
+def merge_command(args):
+    """Merge other stores into one."""
+    from .store import local_store, recorded_store
+
+    into, clean = recorded_store() if args.into == "recorded" else local_store(), True
+    for path in args.paths:
+        if not path.exists():
+            raise UserError(f"there is no file or folder {path} to merge.")
+    for path in args.paths:
+        report = into.merge(path, weights=not args.no_weights, partials=args.into == "local")
+        print(f"{path}: {report}")
+        clean = clean and report.clean
+    return 0 if clean else 1

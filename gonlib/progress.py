@@ -1,0 +1,50 @@
+"""How far a run is: a bar on a terminal, or a file that a program watching from outside reads."""
+
+import json
+import os
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+def title(config):
+    """A few words for a run: data set, seed, and what else sets it apart from the default configuration."""
+    fields = {name: value for name, value in config.to_dict().items() if name not in ("dataset", "seed")}
+    return " ".join([f"{config.dataset}, seed {config.seed}", *(f"{name}={value}" for name, value in fields.items())])
+
+
+@contextmanager
+def reporter(config, given=None):
+    """A function (fraction, text): the one given; else a file if $GONLIB_PROGRESS names one; else a bar; else nothing.
+
+    The file always holds one line of JSON, {"run": text, "fraction": number}, replaced at most five times a second.
+    """
+    path = os.environ.get("GONLIB_PROGRESS")
+    if given is not None:
+        yield given
+    elif path:
+        yield _file(Path(path), title(config))
+    elif sys.stderr.isatty():
+        layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}"
+        with tqdm(total=1.0, desc=title(config)[:60], bar_format=layout, leave=False, dynamic_ncols=True) as bar:
+            yield lambda fraction, text="": bar.update(fraction - bar.n)
+    else:
+        yield lambda fraction, text="": None
+
+
+def _file(path, run):
+    last = -1.0
+
+    def report(fraction, text=""):
+        nonlocal last
+        if fraction < 1 and time.monotonic() - last < 0.2:
+            return
+        last = time.monotonic()
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"run": run, "fraction": round(fraction, 4)}) + "\n")
+        os.replace(temporary, path)
+
+    return report

@@ -1,0 +1,45 @@
+"""Samples of variational models, and what is kept of them (figures 7 and 9)."""
+
+import pandas as pd
+import torch
+
+from . import extras
+from .measures import diversity, nearest
+from .store import load_data
+from .training import as_float
+
+SHOWN = 16  # samples kept as pictures
+MEASURED = 1000  # samples that are measured
+
+
+@torch.no_grad()
+def draw(model, n, seed=0):
+    """n pictures (n, C, H, W) in [0, 1] of latents from the prior, each decoded alone (`population` statistics)."""
+    generator = torch.Generator(model.mean_image.device).manual_seed(seed)
+    with model.evaluating("population"):
+        return model.sample(n, generator).clamp(0, 1)
+
+
+def keep_samples(run, device="cpu"):
+    """Keep with a variational model some "samples", the "nearest" training image of each, and their "diversity"."""
+    if extras.table(run, "diversity") is not None:
+        return
+    data, model = load_data(run.config, device), run.load_model(device)
+    samples = draw(model, min(MEASURED, len(data.test)))
+    copies = data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]]
+    extras.pictures(run, "samples", lambda: samples[:SHOWN])
+    extras.pictures(run, "nearest", lambda: copies)
+    extras.table(run, "diversity", lambda: pd.DataFrame([diversity(samples, data.train, data.test)]))
+
+
+@torch.no_grad()
+def keep_reconstructions(run, device="cpu"):
+    """Keep with a model of large pictures some test "images" and their "reconstructions"."""
+    if extras.pictures(run, "reconstructions") is not None:
+        return
+    data, model = load_data(run.config, device), run.load_model(device)
+    batch = as_float(data.test[: run.config.batch_size])
+    with model.evaluating(run.config.evaluation):
+        pictures = model.reconstruct(batch)[: SHOWN // 2]
+    extras.pictures(run, "images", lambda: batch[: SHOWN // 2])
+    extras.pictures(run, "reconstructions", lambda: pictures)

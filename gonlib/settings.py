@@ -1,0 +1,57 @@
+"""The inverse problem of chapter 12: which setting, left unsaid by the paper, comes nearest to its Table 1?"""
+
+import numpy as np
+import pandas as pd
+
+from .paper import TABLE1
+
+
+def split_columns(runs):
+    """Finished runs of the experiment `settings` with their column "data set: change" as two columns."""
+    done = runs[runs.state == "done"]
+    dataset, change = zip(*(c.rsplit(": ", 1) for c in done.column), strict=True) if len(done) else ((), ())
+    return done.assign(dataset=dataset, change=change)
+
+
+def residuals(runs, metric="test_error", paper=TABLE1):
+    """How far each setting is from the paper: log10(ours / paper) per row and data set, and its root mean square.
+
+    A DataFrame with a row per setting, nearest first, a column per (data set, row of Table 1) at hand, and `distance`.
+    An error ten times too large counts 1. A setting misses a cell of another: only cells that all have are compared.
+    """
+    rows = split_columns(runs)
+    rows = rows[[paper.get(r.row, {}).get(r.dataset) is not None for r in rows.itertuples()]]
+    if rows.empty:
+        return pd.DataFrame()
+    rows = rows.assign(residual=[np.log10(getattr(r, metric) / paper[r.row][r.dataset][0]) for r in rows.itertuples()])
+    table = rows.pivot_table(index="change", columns=["dataset", "row"], values="residual").dropna(axis=1)
+    table["distance", ""] = np.sqrt((table**2).mean(axis=1))
+    return table.sort_values(("distance", ""))
+
+
+def ratios(runs, metric="test_error", paper=TABLE1):
+    """Each model's error over the GON's, per data set and setting, the paper's own ratios on top: comparable anywhere."""
+    rows = split_columns(runs)
+    means = rows.groupby(["dataset", "change", "row"], sort=False)[metric].mean().unstack("row")
+    stated = {(name, "the paper"): {row: paper[row][name][0] for row in means.columns if row in paper}
+              for name in paper["GON"]}
+    both = pd.concat([pd.DataFrame(stated).T, means])
+    return both.div(both["GON"], axis=0).drop(columns="GON")
+
+
+def crossing(curves, first="GON", second="AE", metric="test_error"):
+    """The first epoch at which the mean curve of `second` is below that of `first` and stays there, or None."""
+    means = curves.groupby(["epoch", "row"])[metric].mean().unstack("row").dropna()
+    below = means[second] < means[first]
+    if below.empty or not below.iloc[-1]:
+        return None
+    above = below[~below]
+    return int(below.index[0] if above.empty else below.index[below.index > above.index[-1]][0])
+
+
+def likelihood_distances(runs, metric="test_bits"):
+    """Mean |ours - the paper's| bits/dim of each likelihood over the cells of Table 2 at hand, nearest first; a Series."""
+    done = runs[(runs.state == "done") & runs.paper.notna()]
+    distance = [abs(getattr(r, metric) - r.paper[0]) for r in done.itertuples()]
+    kinds = [row.split(", ")[1] for row in done.row]
+    return pd.Series(distance, index=kinds, dtype=float).groupby(level=0).mean().sort_values()
