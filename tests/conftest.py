@@ -1,0 +1,65 @@
+"""Shared by the tests: a small book to try the pipeline on, and the real book, built once with the smoke profile."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@dataclass
+class Built:
+    """A book as built: its pages' folder, what the command printed, its exit code."""
+
+    html: Path
+    printed: str
+    code: int
+    store: Path
+
+
+@pytest.fixture(scope="session")
+def smoke_book(tmp_path_factory):
+    """The real book, from nothing, through the real command."""
+    out = tmp_path_factory.mktemp("smoke")
+    command = [sys.executable, "-m", "gonlib", "book", "--profile", "smoke", "--out", str(out / "build")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500,
+                          env=os.environ | {"GONLIB_STORE": str(out / "store")})
+    return Built(out / "build" / "html", done.stdout + done.stderr, done.returncode, out / "store")
+
+
+def write_notebook(folder, name, parameters, *cells):
+    """A notebook with a title, an equation, a parameters cell and code cells."""
+    title = f"# The page {name}\n\nText.\n\n$$ x = 1 $$ (equation-{name})"
+    tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[new_markdown_cell(title), tagged, *map(new_code_cell, cells)]),
+                   folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def small_repository(tmp_path, monkeypatch):
+    """A repository with a small book of its own, which gonlib.book takes for the one it is in."""
+    book = tmp_path / "book"
+    (book / "profiles").mkdir(parents=True)
+    (tmp_path / "_config.yml").write_text((ROOT / "_config.yml").read_text())
+    (book / "profiles" / "quick.yml").write_text("common: {device: cpu, latents: 5}\ngood: {latents: 6, word: group}\n")
+    chapters = "".join(f"      - file: {name}\n" for name in ("01-good", "02-bad", "03-dead", "references"))
+    (book / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nparts:\n  - numbered: 1\n    chapters:\n{chapters}")
+    (book / "intro.md").write_text("# Intro\n\nCited: {cite:p}`gon`.\n")
+    (book / "references.md").write_text((ROOT / "book" / "references.md").read_text())
+    (book / "references.bib").write_text((ROOT / "book" / "references.bib").read_text())
+    write_notebook(book, "01-good", "latents = 1\nrate = 0.5\nword = 'default'\nprofile = ''\ndevice = ''\nleft = None",
+                   "import os, sys\nprint(sys.executable, os.getcwd())",
+                   "print([latents, rate, word, profile, device])")
+    write_notebook(book, "02-bad", "latents = 1", "1 + 1", "raise ValueError('first line\\nlast line')", "3")
+    write_notebook(book, "03-dead", "latents = 1", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    for module in ("gonlib.book", "gonlib.profiles", "gonlib.provenance"):
+        monkeypatch.setattr(f"{module}.repository_root", lambda: tmp_path)
+    monkeypatch.setenv("GONLIB_STORE", str(tmp_path / "store"))
+    return tmp_path

@@ -1,0 +1,168 @@
+"""The real book as a reader sees it: its files, and its pages in a browser (offline, typeset, on a phone, in the dark)."""
+
+import io
+import re
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pytest
+from browser import PHONE, Browser, needs_chromium
+from bs4 import BeautifulSoup
+from conftest import ROOT
+from PIL import Image
+
+from gonlib import book, figures
+from gonlib.runs import Run
+
+# --- the real book, as files ---
+
+
+def soup(smoke_book, name):
+    return BeautifulSoup((smoke_book.html / f"{name}.html").read_text(), "html.parser")
+
+
+NAMES = book.toc_names(ROOT / "book")
+NOTEBOOKS = [name for name in NAMES if (ROOT / "book" / f"{name}.ipynb").is_file()]
+
+
+def test_the_smoke_book_builds_without_a_fault(smoke_book):
+    assert smoke_book.code == 0, smoke_book.printed
+    assert "FAULT" not in smoke_book.printed
+    assert f"Executed {len(NOTEBOOKS)} notebook" in smoke_book.printed
+
+
+def test_every_page_is_there_and_linked_from_the_first(smoke_book):
+    links = {a["href"].split("#")[0] for a in soup(smoke_book, "intro").select("nav a[href]")}
+    for name in NAMES[1:]:
+        assert (smoke_book.html / f"{name}.html").is_file() and f"{name}.html" in links
+    assert (smoke_book.html / "index.html").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_page_shows_an_error_or_a_place_left_open(smoke_book, name):
+    shown = soup(smoke_book, name).select_one("article")
+    assert "Traceback" not in shown.text and "TODO" not in shown.text
+    assert not shown.select(".admonition.error, .output.traceback, .output.stderr, .problematic")
+    assert not shown.find(string=re.compile(r"\{(doc|ref|numref|eq|cite:\w)\}"))
+    assert not shown.find(string=re.compile("This page was not executed"))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_notebooks_page_says_what_made_it(smoke_book, name):
+    shown = soup(smoke_book, name).select_one("article")
+    assert shown.select_one(".made-with").text.strip().startswith("Made with profile smoke")
+    assert shown.select(".cell")
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if (ROOT / "book" / f"{n}.md").is_file()])
+def test_an_unwritten_page_says_what_it_will_hold(smoke_book, name):
+    source = (ROOT / "book" / f"{name}.md").read_text()
+    if "Not written yet" in source:
+        assert re.fullmatch(r"# .+\n\nNot written yet\. This page will [^.]+.*\.\n", source)
+        assert "Not written yet. This page will" in soup(smoke_book, name).select_one("article").text
+
+
+def run_of(smoke_book, name):
+    """A run that a page links to, from this build's store or the recorded ones."""
+    folder = smoke_book.store / name
+    return Run(folder if folder.is_dir() else ROOT / "book" / "results" / name)
+
+
+def test_every_number_is_its_runs_and_links_to_them(smoke_book):
+    listed, checked = soup(smoke_book, "runs"), 0
+    for page_name in NAMES:
+        for tag in soup(smoke_book, page_name).select("a.number"):
+            runs = [run_of(smoke_book, name) for name in tag["data-runs"].split()]
+            assert tag["href"] == f"runs.html#run-{runs[0].hash}"
+            assert all(listed.find(id=f"run-{run.hash}") for run in runs), page_name
+            if "data-metric" in tag.attrs:
+                values = [run.metrics[tag["data-metric"]] for run in runs]
+                assert tag.text == figures.written(*figures.mean_sd(values), int(tag["data-digits"])), page_name
+                checked += 1
+    assert checked > 10
+
+
+def test_pictures_are_there(smoke_book):
+    pictures = [(name, img["src"]) for name in NAMES for img in soup(smoke_book, name).select("article img")]
+    assert pictures
+    for name, source in pictures:
+        if not source.startswith("data:"):
+            assert (smoke_book.html / unquote(source)).stat().st_size > 1000, f"{source} on {name}"
+
+
+def test_equations_are_numbered(smoke_book):
+    numbers = [[tag.text for tag in soup(smoke_book, name).select(".eqno")] for name in NAMES]
+    everything = [re.match(r"\(([\d.]+)\)", number)[1] for page in numbers for number in page]
+    assert len(everything) >= 2 and len(set(everything)) == len(everything)
+
+
+def test_no_page_names_another_host_for_what_it_is_made_of(smoke_book):
+    parts = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
+    for path in smoke_book.html.glob("*.html"):
+        made = BeautifulSoup(path.read_text(), "html.parser")
+        for tag, attribute in parts.items():
+            for part in made.select(f"{tag}[{attribute}]"):
+                if "canonical" not in part.get("rel", []):
+                    assert urlparse(part[attribute]).netloc == "", f"{path.name}: {part}"
+        assert not any("://" in script.text for script in made.select("script:not([src])")), path.name
+    for path in smoke_book.html.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", path.read_text()), path.name
+
+
+def test_no_link_inside_the_book_is_dead(smoke_book):
+    for path in smoke_book.html.glob("*.html"):
+        for a in BeautifulSoup(path.read_text(), "html.parser").select("a[href]"):
+            link = urlparse(a["href"])
+            if not link.scheme and link.path:
+                assert (smoke_book.html / unquote(link.path)).exists(), f"{path.name}: {a['href']}"
+
+
+def test_the_api_page_documents_every_file(smoke_book):
+    shown = soup(smoke_book, "api")
+    for path in (ROOT / "gonlib").glob("[a-z]*.py"):
+        assert shown.find(id=f"module-gonlib.{path.stem}"), path.name
+
+
+# --- the real book, in a browser ---
+
+
+@pytest.fixture(scope="module")
+def browser():
+    tab = Browser()
+    yield tab
+    tab.close()
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_whole_without_a_network_and_fits_a_phone(browser, smoke_book, name):
+    browser.open((smoke_book.html / f"{name}.html").as_uri(), PHONE)
+    elsewhere = [url for url in browser.requests if not url.startswith((smoke_book.html.as_uri(), "data:"))]
+    assert not elsewhere and not browser.errors
+    counts = browser.evaluate("""[document.querySelectorAll('.math').length,
+        [...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).length,
+        document.querySelectorAll('mjx-merror').length]""")
+    assert counts[1:] == [0, 0], f"of {counts[0]} formulas, {counts[1]} are not typeset, {counts[2]} have errors"
+    cut = browser.evaluate("""[...document.querySelectorAll('article .math mjx-math')].filter(
+        m => m.getBoundingClientRect().left < 0).length""")
+    assert not cut, f"{cut} formulas begin to the left of the page, where no scrolling gets"
+    width = browser.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
+    assert width <= PHONE["width"], f"{name} is {width} pixels wide on a phone"
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_follow_the_system_into_the_dark(browser, smoke_book, dark):
+    browser.open((smoke_book.html / "00-how-to-read.html").as_uri(), dark=dark)
+    shown = np.asarray(Image.open(io.BytesIO(browser.screenshot(whole=False))).convert("L"))
+    assert shown.std() > 10, "the page is blank"
+    assert (np.median(shown) < 60) if dark else (np.median(shown) > 200)
+
+
+@needs_chromium
+def test_search_finds_a_page_without_a_server(browser, smoke_book):
+    browser.open((smoke_book.html / "search.html").as_uri() + "?q=profile")
+    found = browser.evaluate("""new Promise(done => { let n = 0; const look = () => {
+        const found = [...document.querySelectorAll('#search-results li a')].map(a => a.textContent);
+        found.length || ++n > 100 ? done(found) : setTimeout(look, 100) }; look() })""")
+    assert any("How to read" in title for title in found), found

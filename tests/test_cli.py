@@ -1,0 +1,285 @@
+"""The command line: what is trained, what is shown, and that every foreseen fault is one sentence."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gonlib import cli, experiments, profiles, provenance, status, training
+from gonlib.errors import UserError
+from gonlib.experiments import Experiment
+from gonlib.models import MODELS
+from gonlib.store import Store
+
+ROOT = Path(cli.__file__).parents[1]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Two small experiments, profiles of their own, and empty stores: a folder with all that a command touches."""
+
+    def small(dataset, models=("GON", "AE")):
+        return [(name, dataset, MODELS[name]) for name in models]
+
+    def breaking(dataset, rate=100.0):
+        return [("NaN", dataset, MODELS["VGON"] | {"learning_rate": rate}), ("GON", dataset, {})]
+
+    grids = {"small": small, "breaking": breaking}
+    found = {name: Experiment(name, f"The {name} one", grid) for name, grid in grids.items()}
+    monkeypatch.setattr(status, "EXPERIMENTS", found)
+    folder = tmp_path / "checkout" / "book" / "profiles"
+    folder.mkdir(parents=True)
+    common = "train_images: 128, test_images: 64, epochs: 2, filters: 2, latents: 4"
+    (folder / "quick.yml").write_text(f"common: {{device: cpu, {common}}}\nsmall: {{seeds: 2}}\n")
+    monkeypatch.setattr(profiles, "repository_root", lambda: tmp_path / "checkout")
+    monkeypatch.setattr(provenance, "repository_root", lambda: tmp_path / "checkout")
+    monkeypatch.setenv("GONLIB_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("GONLIB_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def call(capsys, *arguments):
+    """Exit code, standard output and standard error of a command."""
+    code = cli.main([str(a) for a in arguments])
+    return code, *capsys.readouterr()
+
+
+def states(capsys, *arguments):
+    """State of each cell of `status --json`."""
+    code, out, _ = call(capsys, "status", *arguments, "--json")
+    assert code == 0
+    return {f"{e['name']}/{c['row']}": c["state"] for e in json.loads(out)["experiments"] for c in e["cells"]}
+
+
+def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
+    code, out, err = call(capsys, "run", "small")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == 5
+    assert re.fullmatch(r"small / GON / digits, seed 0: done, test_error [\d.]+, [\d.]+ s, run [0-9a-f]{16}", lines[0])
+    assert [line.split(":")[0] for line in lines[1:4]] == [
+        "small / GON / digits, seed 1", "small / AE / digits, seed 0", "small / AE / digits, seed 1"]  # fmt: skip
+    assert lines[4] == "4 runs trained, 0 were there already, 0 left."
+    monkeypatch.setattr(training, "train", None)
+    assert call(capsys, "run", "small") == (0, "0 runs trained, 4 were there already, 0 left.\n", "")
+    # the other experiment shares a run with this one
+    assert states(capsys, "breaking") == {"breaking/NaN": "missing", "breaking/GON": "done"}
+    assert states(capsys).keys() == {"small/GON", "small/AE", "breaking/NaN", "breaking/GON"}
+
+
+def test_a_failed_run_is_listed_and_the_others_go_on(here, capsys):
+    code, out, err = call(capsys, "run", "breaking")
+    assert code == 1
+    assert "breaking / NaN / digits, seed 0: failed, no numbers" in out
+    assert "breaking / GON / digits, seed 0: done" in out
+    assert re.fullmatch(r"failed: breaking / NaN / digits, seed 0, run [0-9a-f]{16}: the loss became NaN.*\n", err)
+    assert call(capsys, "run", "breaking")[0] == 1
+    assert states(capsys, "breaking") == {"breaking/NaN": "failed", "breaking/GON": "done"}
+    assert "is failed (the loss became NaN" in call(capsys, "why", "breaking/NaN")[1]
+
+
+def test_a_budget_stops_cleanly_and_the_next_call_gives_the_same(here, capsys):
+    longer = ["-p", "epochs", "4", "-p", "batch_size", "16", "-p", "seeds", "1"]
+    assert call(capsys, "run", "small", *longer, "--store", here / "whole")[0] == 0
+    code, out, err = call(capsys, "run", "small", *longer, "--budget", "0.2s", "--pack", here / "part.tar")
+    assert (code, err) == (0, "")
+    assert "0 runs trained, 0 were there already, 2 left.\nThe time is used up; " in out
+    Store(here / "store").merge(here / "part.tar")
+    for _ in range(50):
+        code, out, err = call(capsys, "run", "small", *longer, "--budget", "0.2s")
+        assert (code, err) == (0, "")
+        if "0 left." in out:
+            break
+    whole, parts = Store(here / "whole").runs(), Store(here / "store").runs()
+    assert len(whole) == 2
+    assert all(a.same_result(b) for a, b in zip(whole, parts, strict=True))
+
+
+def test_a_pack_made_elsewhere_is_merged(here, capsys, monkeypatch):
+    pack = here / "results.tar"
+    code, out, _ = call(capsys, "run", "small", "-p", "seeds", "1", "--pack", pack, "--no-weights")
+    assert (code, out.splitlines()[2]) == (0, f"packed into {pack}")
+    monkeypatch.setenv("GONLIB_STORE", str(here / "other"))
+    expected = f"{pack}: 2 runs copied, 0 already here, 0 checkpoints of unfinished runs copied.\n"
+    assert call(capsys, "merge", pack) == (0, expected, "")
+    assert call(capsys, "merge", pack, "--into", "recorded") == (0, expected, "")
+    assert len(Store(here / "checkout" / "book" / "results").runs()) == 2
+    monkeypatch.setenv("GONLIB_STORE", str(here / "third"))
+    assert states(capsys, "small", "-p", "seeds", "1") == {"small/GON": "recorded", "small/AE": "recorded"}
+    path = next((here / "other").glob("*/metrics.json"))
+    path.write_text(path.read_text().replace('"test_error": ', '"test_error": 1'))
+    code, out, _ = call(capsys, "merge", here / "other", pack)
+    assert code == 1
+    assert f"{path.parent.name}: a different result is here, kept." in out
+
+
+def test_status_json_has_its_schema(here, capsys):
+    call(capsys, "run", "small", "-p", "seeds", "1")
+    code, out, _ = call(capsys, "status", "small", "--json")
+    found = json.loads(out)["experiments"]
+    assert (code, len(found)) == (0, 1)
+    assert set(found[0]) == {"name", "title", "counts", "cells", "left_s"}
+    assert (found[0]["name"], found[0]["title"]) == ("small", "The small one")
+    assert found[0]["counts"] == {"done": 2, "missing": 2}
+    cell = found[0]["cells"][0]
+    assert (cell["row"], cell["column"], cell["state"]) == ("GON", "digits", "partial")
+    assert [run["state"] for run in cell["runs"]] == ["done", "missing"]
+    assert set(cell["runs"][0]) == {"hash", "state", "seconds"}
+    assert cell["runs"][0]["seconds"] > 0
+    assert cell["runs"][1]["seconds"] is None
+    assert found[0]["left_s"] > 0
+    # no VGON was timed here, so nothing is guessed
+    assert json.loads(call(capsys, "status", "breaking", "--json")[1])["experiments"][0]["left_s"] is None
+
+
+def test_status_for_people(here, capsys):
+    assert call(capsys, "status", "small")[1] == (
+        "small: 4 missing; time left unknown\n  GON / digits  missing (0 of 2)\n  AE / digits   missing (0 of 2)\n"
+    )
+    call(capsys, "run", "small", "-p", "seeds", "1")
+    lines = call(capsys, "status", "small")[1].splitlines()
+    assert re.fullmatch(r"small: 2 done, 2 missing; about [\d.]+ s left", lines[0])
+    assert lines[1] == "  GON / digits  partial (1 of 2)"
+    call(capsys, "run", "small")
+    assert call(capsys, "status", "small")[1].startswith("small: 4 done\n")
+
+
+def test_time_left_is_steps_times_the_time_of_a_step(here, capsys):
+    call(capsys, "run", "small")
+    clock, config = status.Clock([Store(here / "store")]), Store(here / "store").runs()[0].config
+    assert clock.seconds(config.replace(epochs=20)) == pytest.approx(10 * clock.seconds(config))
+    assert clock.seconds(config.replace(steps=1)) == pytest.approx(clock.seconds(config) / 4)
+    assert clock.seconds(config.replace(latents=5)) is None
+    assert clock.seconds(config.replace(train_images=0)) is None
+    assert [status.duration(s) for s in (9.6, 99, 600, 7200)] == ["10 s", "99 s", "10 min", "2.0 h"]
+
+
+def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monkeypatch):
+    from gonlib import data
+
+    monkeypatch.setattr(data, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
+    arguments = ["small", "-p", "dataset", "mnist,digits", "-p", "seeds", "1"]
+    _, out, _ = call(capsys, "status", *arguments)
+    assert "  GON / mnist   needs data (0 of 1)" in out
+    code, out, err = call(capsys, "run", *arguments)
+    assert (code, err) == (2, "gonlib: mnist is not here.\n")
+    assert "2 runs trained, 0 were there already, 2 left." in out
+
+
+def test_why_names_what_differs(here, capsys, monkeypatch):
+    assert call(capsys, "why", "small/GON")[1].splitlines()[1].endswith("is not there; the stores hold no run.")
+    call(capsys, "run", "small", "-p", "seeds", "1")
+    run = next(run for run in Store(here / "store").runs() if run.config.inference == "origin")
+    _, out, _ = call(capsys, "why", "small/GON/digits", "-p", "latents", "8", "-p", "seeds", "1")
+    assert out.endswith(f"is not there; the nearest, {run.hash}, has latents 4 there, 8 wanted.\n")
+    assert "made by this source" in call(capsys, "why", run.hash[:8])[1]
+    changed = run.provenance["source_files"] | {"origin.py": "0", "new.py": "1"}
+    monkeypatch.setattr(provenance, "source_files", lambda: changed)
+    monkeypatch.setattr(provenance, "versions", lambda: run.provenance["versions"] | {"torch": "9.9"})
+    _, out, _ = call(capsys, "why", run.hash)
+    then = run.provenance["versions"]["torch"]
+    assert f"since then new.py has changed; origin.py has changed; torch was {then}, is 9.9." in out
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ("runn small", "unknown command 'runn'; did you mean run?"),
+    ("", "the following arguments are required: COMMAND; see python -m gonlib --help."),
+    ("run", "the following arguments are required: EXPERIMENT; see python -m gonlib run --help."),
+    ("run smal", "unknown experiment 'smal'; did you mean small?"),
+    ("status smal", "unknown experiment 'smal'; did you mean small?"),
+    ("run small --profile quik", "unknown profile 'quik'; did you mean quick?"),
+    ("run small -p epoch 3", "unknown parameter 'epoch'; did you mean epochs"),
+    ("run small -p rate 3", "unknown parameter 'rate'; did you mean"),
+    ("run small -p epochs ten", "parameter epochs must be a whole number from 1 to 100000, not 'ten'."),
+    ("run small -p epochs 2.5", "parameter epochs must be a whole number from 1 to 100000, not 2.5."),
+    ("run small -p epochs 0", "parameter epochs must be a whole number from 1 to 100000, not 0."),
+    ("run small -p seeds many", "parameter seeds must be a whole number, not 'many'."),
+    ("run small -p epochs [", "parameter epochs cannot be read from '['."),
+    ("run small -p learning_rate fast", "parameter learning_rate must be a number from 0.0 to 100.0, not 'fast'."),
+    ("run small -p detach 1", "parameter detach must be true or false, not 1."),
+    ("run small -p datasets mnits", "unknown data set 'mnits'; did you mean mnist"),
+    ("run small -p activation rely", "unknown value of activation 'rely'; did you mean relu"),
+    ("run small --device tpu", "unknown device 'tpu'; known: cpu, cuda, cuda:N."),
+    ("run small --budget soon", "a budget is a time such as 90s, 9m or 1h, not 'soon'."),
+    ("run small --bugdet 9m", "unrecognized arguments: --bugdet 9m"),
+    ("run small --pack no/such/folder/a.tar", "there is no folder"),
+    ("why smal", "unknown run or cell 'smal'; did you mean small"),
+    ("merge nowhere", "there is no file or folder nowhere to merge."),
+    ("merge . --into elsewhere", "argument --into: invalid choice: 'elsewhere'"),
+])  # fmt: skip
+def test_bad_input_is_one_sentence_and_nothing_starts(here, capsys, arguments, said):
+    code, out, err = call(capsys, *arguments.split())
+    assert (code, out) == (2, "")
+    assert err.startswith(f"gonlib: {said}")
+    assert err.count("\n") == 1
+    assert not (here / "store").exists()
+
+
+def test_a_missing_gpu_is_told(here, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = call(capsys, "run", "small", "--device", "cuda")
+    assert code == 2
+    assert err.startswith("gonlib: no CUDA device is available; nothing falls back to the CPU")
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone(here, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert "\rdigits, seed 0 train_images=128" in call(capsys, "run", "small", "-p", "models", "GON")[2]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    assert call(capsys, "run", "small")[2] == ""
+
+
+def test_interrupted_by_hand(here, capsys, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    code, _, err = call(capsys, "run", "small")
+    assert code == 130
+    assert "gonlib: stopped; finished runs are kept" in err
+
+
+def test_parameters_are_those_of_the_profile_then_the_group_then_the_overrides(here):
+    known = {"epochs": 1, "learning_rate": 0.1, "dataset": "digits", "models": ("GON",), "detach": False, "free": None}
+    groups = {"common": {"epochs": 2, "device": "cpu", "dataset": "patches"}, "a": {"epochs": 3}}
+    assert profiles.parameters(groups, "a", known=known) == known | {"epochs": 3, "dataset": "patches"}
+    assert profiles.parameters(groups, "b", known=known)["epochs"] == 2
+    assert profiles.parameters(None, "a", {"datasets": "mnist", "learning_rate": 1}, known) == known | {
+        "dataset": "mnist", "learning_rate": 1.0}  # fmt: skip
+    assert profiles.parameters(groups, "a", {"models": "AE"}, known)["models"] == ["AE"]
+    assert profiles.parameters(groups, "a", {"free": 3}, known)["free"] == 3
+    assert profiles.parameters("quick", "small")["seeds"] == 2
+    for wrong, said in (({"epoch": 1}, "unknown parameter of a 'epoch'; did you mean epochs"),
+                        ({"detach": 0}, "parameter detach must be true or false"),
+                        ({"models": [3]}, "parameter models, in a list, must be a text, not 3.")):
+        with pytest.raises(UserError, match=said):
+            profiles.parameters(groups, "a", wrong, known)
+    with pytest.raises(UserError, match="unknown parameter of a 'epoch'"):
+        profiles.parameters({"a": {"epoch": 3}}, "a", known=known)
+
+
+@pytest.mark.parametrize("text, present, value", [
+    ("20", 1, 20), ("1e-3", 0.1, 0.001), ("3", 0.1, 3.0), ("true", False, True), ("123", "digits", "123"),
+    ("no", "digits", "no"), ("[AE, GON]", ("GON",), ["AE", "GON"]), ("AE", ("GON",), ["AE"]), ("7", None, 7),
+])  # fmt: skip
+def test_texts_of_the_command_line_become_values(text, present, value):
+    found = profiles.parse("name", text, present)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_profile_that_cannot_be_read_is_named(here):
+    (here / "checkout" / "book" / "profiles" / "odd.yml").write_text("- a\n- b\n")
+    with pytest.raises(UserError, match="odd.yml is not a mapping of groups"):
+        profiles.load_profile("odd")
+
+
+def test_the_book_s_own_profiles_fit_its_experiments():
+    for name in ("smoke", "quick", "paper"):
+        assert {e.name for e, cells in status.plan([], name) if cells} == set(experiments.EXPERIMENTS)
+
+
+def test_as_a_program():
+    command = [sys.executable, "-m", "gonlib", "boook"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "gonlib: unknown command 'boook'; did you mean book?\n"

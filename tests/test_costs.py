@@ -1,0 +1,35 @@
+"""The counted costs of a step are those that the argument predicts, and float32 is judged against float64."""
+
+import pytest
+import torch
+
+from gonlib.config import Config
+from gonlib.costs import counted_costs, expected_costs, float32_errors
+from gonlib.decoders import BatchNorm
+from gonlib.models import build
+
+
+@pytest.mark.parametrize("latents", [8, 16, 48])
+def test_counted_costs_are_as_expected(latents):
+    config = Config(latents=latents, filters=8, size=16)
+    expected, counted = expected_costs(config, 32), counted_costs(config, batch=32)
+    assert list(expected) == list(counted)
+    for name, passes in expected.items():
+        # outermost layers do a little less: nobody asks for the gradient of images
+        assert counted[name] == pytest.approx(passes, rel=0.12), name
+
+
+def test_float32_errors_judge_both_forms_and_leave_the_model_alone():
+    torch.manual_seed(0)
+    model = build(Config(latents=6, filters=4, size=16), 1)
+    with torch.no_grad():  # at initialisation the second derivative of the ELU is asked for at its jump
+        for layer in model.modules():
+            if isinstance(layer, BatchNorm):
+                layer.bias.uniform_(-1, 1)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    errors = float32_errors(model, torch.rand(16, 1, 16, 16))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert model.inference.exact and not model.inference.detach
+    for form in ("reference", "fast"):
+        assert all(0 < error < 0.01 for error in errors[form].values())
+    assert errors["fast"]["latents"] < errors["reference"]["latents"]

@@ -1,0 +1,206 @@
+"""Engines: several runs at once are the runs made alone; a Ray cluster picks up a killed worker's run."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gonlib import cli, status, training
+from gonlib.config import Config
+from gonlib.engines import Stopped, Turns, at_once, on_ray, one_by_one
+from gonlib.errors import UserError
+from gonlib.store import Store
+
+TINY = Config(size=16, train_images=64, test_images=16, epochs=3, filters=2, latents=4, batch_size=16)
+BAD = TINY.replace(variational=True, likelihood="bernoulli", learning_rate=100.0)  # its loss becomes NaN
+MIXED = [TINY, TINY.replace(seed=1), TINY.replace(variational=True, likelihood="bernoulli"), TINY.replace(origin_sd=0.1),
+         TINY.replace(inference="free", free_steps=2), TINY.replace(snapshots=3),
+         TINY.replace(inference="encoder")]
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """A turn for every step, so that runs really mix."""
+
+    def advance(self, until):
+        self.run_step()
+        self.done += 1
+
+    monkeypatch.setattr(training.Training, "advance", advance)
+
+
+def assert_same(store, other, config):
+    run, alone = store.find(config), other.find(config)
+    assert run.same_result(alone)
+    weights, others = (load_file(r.folder / "weights.safetensors") for r in (run, alone))
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+
+
+def test_several_at_once_are_the_runs_made_alone(tmp_path, often):
+    alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    assert [config for config, _ in one_by_one(MIXED, alone)] == MIXED
+    pairs = list(at_once(iter(MIXED), together, 3))
+    assert {config.hash for config, _ in pairs} == {config.hash for config in MIXED}
+    for config in MIXED:
+        assert_same(together, alone, config)
+    made = together.find(TINY).provenance
+    assert (made["form"], made["at_once"]) == ("eager", 3)
+    assert alone.find(TINY).provenance["at_once"] == 1
+    assert not list(together.root.glob("*.partial"))
+
+
+def test_a_run_that_fails_does_not_hurt_the_others(tmp_path, often):
+    store = Store(tmp_path)
+    found = {config.hash: run.status for config, run in at_once([BAD, TINY, TINY.replace(seed=1)], store, 3)}
+    assert found == {BAD.hash: "failed", TINY.hash: "done", TINY.replace(seed=1).hash: "done"}
+
+
+def test_wrong_input_stops_all_and_is_told(tmp_path, often):
+    wrong = TINY.replace(decoder="siren", inference="encoder")
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match="no model"):
+        list(at_once([TINY.replace(epochs=10000), wrong], store, 2))
+    assert threading.active_count() < 5
+    assert not list(store.root.glob("[0-9a-f]" * 16))
+
+
+def test_at_a_deadline_all_stop_with_checkpoints_and_go_on_to_the_same_result(tmp_path):
+    alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
+    configs, stops = [TINY.replace(seed=s, epochs=6) for s in range(3)], 0
+    list(one_by_one(configs, alone))
+    while not all(store.find(config) for config in configs):
+        left = [config for config in configs if not store.find(config)]
+        list(at_once(left, store, 3, deadline=time.monotonic() + 0.2))
+        stops += 1
+        if stops == 1:
+            assert len(store.unfinished()) + len(store.runs()) == 3
+    assert stops > 1
+    for config in configs:
+        assert_same(store, alone, config)
+
+
+def test_runs_that_are_about_time_are_made_alone(tmp_path, monkeypatch):
+    going, most = [], {}
+
+    class Slow:
+        def run(self, config, **_):
+            going.append(config)
+            most[config.hash] = max(most.get(config.hash, 0), len(going))
+            time.sleep(0.05)
+            going.remove(config)
+            return config.seed
+
+    configs = [TINY.replace(seed=s, snapshots=3 * (s == 2)) for s in range(6)]
+    assert sorted(run for _, run in at_once(configs, Slow(), 3)) == [0, 1, 2, 3, 4, 5]
+    assert most[configs[2].hash] == 1
+    assert max(most.values()) <= 3
+
+
+def test_turns_go_round_in_order_and_end():
+    turns, seen, begun = Turns(2), [], threading.Event()
+
+    def take(name):
+        for _ in range(3):
+            with turns:
+                begun.wait()
+                seen.append(name)
+
+    threads = [threading.Thread(target=take, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    begun.set()
+    for thread in threads:
+        thread.join()
+    assert seen[:4] in (list("abab"), list("aaba"), list("aabb")) or seen[1:5] == list("baba")
+    turns.stop()
+    with pytest.raises(Stopped), turns:
+        pass
+
+
+def test_the_time_left_counts_what_a_checkpoint_holds(tmp_path):
+    store, config = Store(tmp_path), TINY.replace(epochs=100)
+    assert status.Clock([store]).seconds(config) is None
+    with pytest.raises(training.OutOfTime):
+        store.run(config, deadline=time.monotonic() + 0.3)
+    ((_, reached, made),) = store.unfinished()
+    clock = status.Clock([store])
+    assert 0 < reached["steps"] < 400
+    whole = clock.seconds(config.replace(seed=1))
+    assert clock.seconds(config) == pytest.approx(whole * (400 - reached["steps"]) / 400)
+    assert whole == pytest.approx(400 * max(reached["seconds"], made["wall_seconds"]) / reached["steps"])
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ("--form fast", "unknown form 'fast'"), ("--form captured", "the form captured needs a CUDA device"),
+    ("--at-once 0", "--at-once is a whole number of at least 1"), ("--engine spark", "argument --engine: invalid choice"),
+    ("--gpus-per-run 0.5", "--gpus-per-run is for --engine ray"),
+    ("--engine ray --at-once 2", "with --engine ray, runs share a GPU by --gpus-per-run"),
+])
+def test_bad_options_are_one_sentence(capsys, arguments, said):
+    assert cli.main(["run", "table1", "--profile", "smoke", *arguments.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_at_once_from_the_command_line(tmp_path, capsys, monkeypatch):
+    changes = {"models": "[GON, AE]", "seeds": 1, "train_images": 64, "epochs": 1, "filters": 2}
+    overrides = [word for name, value in changes.items() for word in ("-p", name, str(value))]
+    command = ["run", "table1", "--profile", "smoke", "--store", str(tmp_path), "--at-once", "2", *overrides]
+    assert cli.main(command) == 0
+    assert "2 runs trained, 0 were there already, 0 left." in capsys.readouterr().out
+    assert cli.main(command) == 0
+    assert "0 runs trained, 2 were there already, 0 left." in capsys.readouterr().out
+
+
+# --- Ray -------------------------------------------------------------------------------------------------------------
+
+
+def test_ray_is_loaded_only_when_asked_for_and_missing_it_is_told(tmp_path, monkeypatch, capsys):
+    list(one_by_one([TINY.replace(epochs=1)], Store(tmp_path)))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="pip install gonlib\\[cluster\\]"):
+        list(on_ray([TINY], Store(tmp_path)))
+    assert cli.main(["run", "table1", "--profile", "smoke", "--engine", "ray"]) == 2
+    assert "pip install gonlib[cluster]" in capsys.readouterr().err
+
+
+def test_a_killed_worker_s_run_goes_on_from_its_checkpoint(tmp_path):
+    ray = pytest.importorskip("ray", reason="the optional extra cluster is not installed")
+    alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
+    configs = [TINY.replace(epochs=60), TINY.replace(seed=1)]
+    killed, begun = [], []
+
+    def kill_one():
+        """As soon as the long run has a checkpoint, kill the process that holds its lock."""
+        folder = store.partial(configs[0])
+        while not (folder / "checkpoint.safetensors").exists():
+            time.sleep(0.01)
+        begun.append((folder / "provenance.json").read_text())
+        inode = os.stat(folder / "lock").st_ino
+        locks = [line.split() for line in open("/proc/locks")]
+        (pid,) = {int(words[4]) for words in locks if words[5].endswith(f":{inode}")}
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
+    try:
+        thread = threading.Thread(target=kill_one, daemon=True)
+        thread.start()
+        found = dict(on_ray(configs, store, save_every=0.0))
+        thread.join(1)
+    finally:
+        ray.shutdown()
+    assert set(found) == set(configs)
+    assert len(killed) == 1
+    made = store.find(configs[0]).provenance
+    assert made["started"] in begun[0]  # not begun again
+    assert {run.status for run in found.values()} == {"done"}
+    list(one_by_one(configs, alone))
+    for config in configs:
+        assert_same(store, alone, config)

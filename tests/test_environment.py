@@ -1,0 +1,129 @@
+"""pyproject.toml is the one source of what is installed; the lock, environment.yml and the Makefile follow it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+REQUIRED = [Requirement(text) for text in sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])]
+
+
+ENTRIES = re.split(r"^(?=[A-Za-z0-9])", LOCK, flags=re.MULTILINE)[1:]
+
+
+def locked(name):
+    """The versions of a package that the lock holds: more than one where they depend on Python's version."""
+    pins = [Requirement(entry.split("\\")[0]) for entry in ENTRIES]
+    return {str(pin.specifier).removeprefix("==") for pin in pins
+            if canonicalize_name(pin.name) == canonicalize_name(name)}
+
+
+@pytest.mark.parametrize("requirement", REQUIRED, ids=str)
+def test_the_lock_pins_every_requirement_within_its_range(requirement):
+    versions = locked(requirement.name)
+    assert versions and all(requirement.specifier.contains(version, prereleases=True) for version in versions)
+
+
+def test_what_builds_gonlib_itself_is_in_the_lock():
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    for requirement in map(Requirement, build):
+        assert all(requirement.specifier.contains(version) for version in locked(requirement.name))
+
+
+def test_every_pin_has_hashes_and_nothing_names_an_address():
+    for entry in ENTRIES:
+        assert re.match(r"[A-Za-z0-9._-]+(\[.*\])?==\S+", entry), entry
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+    assert not re.search(r"://|--index|--extra-index|--find-links|--trusted|@ ", LOCK)
+
+
+def test_the_pair_of_the_recorded_gpu_runs_is_pinned():
+    for name, series in (("torch", "2.11."), ("torchvision", "0.26.")):
+        (version,) = locked(name)
+        assert version.startswith(series) and f"{name}=={version}" in (ROOT / "Makefile").read_text()
+
+
+def test_conda_users_get_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert Requirement(f"python=={python.split('=')[1]}.*").specifier.contains("3.11.5") and pip == "pip"
+    assert f">={python.split('=')[1]}" == PROJECT["requires-python"]
+    assert packages == {"pip": ["-r requirements.lock"]}
+
+
+def test_what_is_installed_is_what_the_lock_says():
+    code = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()), sep='\\n')"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    installed = dict(line.rsplit("==", 1) for line in printed.split())
+    installed = {canonicalize_name(name): version for name, version in installed.items()}
+    for requirement in REQUIRED:
+        version = installed.get(canonicalize_name(requirement.name))
+        assert version is None or version.split("+")[0] in locked(requirement.name), f"{requirement.name} {version}"
+
+
+def make(*words, **options):
+    return subprocess.run(["make", "--no-print-directory", *words], capture_output=True, text=True, **options)
+
+
+def test_make_alone_prints_help_that_names_every_target():
+    printed = make(cwd=ROOT).stdout
+    targets = re.search(r"^\.PHONY: help (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert all(f"make {target} " in printed for target in targets)
+    assert printed == make("help", cwd=ROOT).stdout
+
+
+def test_make_hands_on_its_variables():
+    words = ["-n", "-o", ".venv/ready", "reproduce", "PROFILE=smoke", "NOTEBOOKS=04-table1 02-b", "DEVICE=cuda",
+             "PARAMS=-p dataset patches"]
+    command = make(*words, cwd=ROOT).stdout.split()
+    assert " ".join(command) == ('.venv/bin/python -m gonlib book --profile smoke --notebooks "04-table1 02-b" '
+                                 "--device cuda -p dataset patches")
+
+
+@pytest.mark.parametrize("python, message", [
+    ("no-such-python", "no-such-python was not found; install Python 3.11 or newer"),
+    ("./old-python", "This needs Python 3.11 or newer, and ./old-python is Python 3.8.2"),
+])
+def test_a_python_that_is_missing_or_too_old_is_named(tmp_path, python, message):
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    old = tmp_path / "old-python"
+    old.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo Python 3.8.2; else exit 1; fi\n')
+    old.chmod(0o755)
+    done = make("test", f"PYTHON={python}", cwd=tmp_path)
+    assert done.returncode == 2 and message in done.stdout and not (tmp_path / ".venv").exists()
+
+
+def test_make_clean_keeps_trained_runs(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for folder in ("build/html", "build/store/0123456789abcdef"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert make("clean", cwd=tmp_path).returncode == 0
+    assert [path.name for path in (tmp_path / "build").iterdir()] == ["store"]
+    assert (tmp_path / "build/store/0123456789abcdef").is_dir()
+
+
+def test_ci_runs_readmes_test_command():
+    assert (ROOT / ".ci/run").read_text().rstrip().endswith("\nmake test")
+    assert "make test" in (ROOT / "README.md").read_text()
+    for name, command in (("test", "make test"), ("publish", "make reproduce")):
+        steps = [step for job in yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"].values()
+                 for step in job["steps"]]
+        assert command in [step.get("run") for step in steps]
+
+
+def test_readmes_example_of_the_library_runs(capsys):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    names = {}
+    exec(code.replace("epochs=5", "steps=3"), names)
+    assert names["z"].shape == (8, 32) and names["images"].shape == (8, 1, 32, 32)
+    assert float(capsys.readouterr().out) > 0

@@ -1,0 +1,85 @@
+"""Counting the parameters of SIRENs, and what is kept with runs of the chapters on implicit GONs."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+
+from gonlib import extras, implicit, interpolation, montecarlo, superresolution
+from gonlib.config import Config
+from gonlib.decoders import ImplicitDecoder, count_parameters
+from gonlib.store import Store
+
+
+@pytest.mark.parametrize("latents, hidden, layers, channels", [(32, 32, 3, 1), (34, 32, 4, 1), (5, 8, 1, 3)])
+def test_the_formula_counts_what_the_decoder_has(latents, hidden, layers, channels):
+    decoder = ImplicitDecoder(latents, channels, 8, hidden, layers)
+    assert implicit.siren_parameters(latents + 2, hidden, layers, channels) == count_parameters(decoder)
+
+
+def test_networks_with_finds_every_network_of_that_count():
+    found = implicit.networks_with(4385)
+    assert ((found.inputs + 1) * found.hidden > 0).all() and (found.latents == found.inputs - 2).all()
+    thirty_two = found[found.hidden == 32].set_index("layers").inputs
+    assert thirty_two[4] == 36 and thirty_two[3] == 69  # not the 34 inputs and 3 layers of the text
+    for row in found.itertuples():
+        assert implicit.siren_parameters(row.inputs, row.hidden, row.layers) == 4385
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = Config(dataset="shapes", decoder="siren", size=8, hidden=8, layers=2, latents=4, train_images=64,
+                    test_images=40, epochs=1)  # fmt: skip
+    return Store(tmp_path_factory.mktemp("store")).run(config)
+
+
+def test_kept_with_figure_4(run):
+    implicit.keep(run)
+    model = run.load_model()
+    images = extras.pictures(run, "images")
+    assert images.shape == (8, 1, 8, 8)
+    with model.evaluating(), torch.no_grad():
+        torch.testing.assert_close(extras.pictures(run, "reconstructed") / 255,
+                                   model.reconstruct(images / 255).clamp(0, 1), atol=1 / 500, rtol=0)  # fmt: skip
+    (row,) = extras.table(run, "yardsticks").itertuples()
+    assert row.pca_error < row.mean_error and row.numbers == 64 * 64
+
+
+def test_kept_with_super_resolution(run):
+    superresolution.keep(run)
+    scores, detail = extras.table(run, "scores"), extras.table(run, "detail")
+    assert set(scores["size"]) == {16, 32} == set(detail["size"]) and set(scores.images) == {40}
+    assert extras.pictures(run, "large").shape == (8, 1, 256, 256)
+    assert extras.pictures(run, "small").shape == (8, 1, 8, 8)
+    runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run, "hash": run.hash, "config": run.config}])
+    tables = superresolution.largest(extras.collected(runs, "detail"))
+    assert set(tables["size"]) == {32}
+    fig = superresolution.plot_detail(tables)
+    assert [axis.get_title() for axis in fig.axes] == ["shapes, 32 px"]
+    plt.close(fig)
+
+
+def test_kept_with_interpolation(run):
+    interpolation.keep(run)
+    frames, changes = interpolation.FRAMES, len(interpolation.CHANGES)
+    assert extras.pictures(run, "slerp").shape[0] == extras.pictures(run, "lerp").shape[0] == interpolation.SHOWN * frames
+    assert extras.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways
+    assert len(extras.table(run, "smoothness")) == 4 * changes
+    runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run}, {"column": "other", "state": "not run"}])
+    for fig, rows in ((interpolation.show_paths(runs, "slerp", "lerp"), 6), (interpolation.show_known(runs), 5 * changes)):
+        assert len(fig.axes) == rows * frames
+        plt.close(fig)
+
+
+def test_kept_with_monte_carlo(run):
+    montecarlo.keep(run)
+    noise = extras.table(run, "latent-noise")
+    assert list(noise.fraction) == list(montecarlo.FRACTIONS) and noise.variance[0] == 0
+    assert extras.pictures(run, "sampled").shape == (6, 1, 8, 8)
+
+
+def test_nothing_is_computed_twice(run, monkeypatch):
+    for module in (implicit, superresolution, interpolation, montecarlo):
+        module.keep(run)
+        monkeypatch.setattr(module, "load_data", None)
+        module.keep(run)

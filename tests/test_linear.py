@@ -1,0 +1,46 @@
+"""Linear yardsticks: on data that are linear, they find what is there."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gonlib import data
+from gonlib.conversion import image, left
+from gonlib.linear import pca_error, ridge_error, softmax_accuracy
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", 8)
+
+
+def test_pca_loses_nothing_with_as_many_components_as_pixels(digits):
+    assert pca_error(digits, 64) == pytest.approx(0, abs=1e-9)
+    assert pca_error(digits, 10) > pca_error(digits, 20) > 0
+
+
+def test_softmax_regression_needs_rank_to_tell_ten_classes_apart(digits):
+    two, nine = softmax_accuracy(digits, 2, 1, 60), softmax_accuracy(digits, 9, 1, 60)
+    assert 0.6 < two < 0.85 and nine > 0.93
+
+
+def test_two_separable_classes_need_one_number(digits):
+    def only(part, labels):
+        keep = labels < 2
+        return part[keep], labels[keep]
+
+    train, test = only(digits.train, digits.train_labels), only(digits.test, digits.test_labels)
+    two = replace(digits, train=train[0], train_labels=train[1], test=test[0], test_labels=test[1])
+    assert softmax_accuracy(two, 1, starts=1) > 0.97
+
+
+def test_ridge_regression_reproduces_what_it_is_shown(digits):
+    assert ridge_error(digits, image, 1e-6) == pytest.approx(0, abs=1e-6)
+    mean = float((digits.test / 255 - digits.mean_image).square().flatten(1).sum(1).mean())
+    assert 0 < ridge_error(digits, left) < mean
+
+
+def test_ridge_regression_of_noise_is_the_mean_image(digits):
+    nothing = ridge_error(digits, torch.zeros_like)
+    assert nothing == pytest.approx(float((digits.test / 255 - digits.mean_image).square().flatten(1).sum(1).mean()), 1e-4)

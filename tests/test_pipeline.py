@@ -1,0 +1,166 @@
+"""The pipeline of the book, on a small book."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from bs4 import BeautifulSoup
+from conftest import ROOT, write_notebook
+
+from gonlib import book, cli, pages
+from gonlib.errors import UserError
+
+
+def values(repository, name, params=(), device=None):
+    planned = book.plan(repository / "book", "quick", params, [name], device)
+    return planned[0].values
+
+
+def test_a_notebooks_key_is_its_name_without_the_number():
+    assert [book.key_of(name) for name in ("04-table1", "02-gradient-origin-networks", "runs")] == [
+        "table1", "gradient-origin-networks", "runs"]
+
+
+def test_parameters_come_from_default_common_group_device_and_override_in_that_order(small_repository):
+    assert values(small_repository, "01-good") == {
+        "latents": 6, "rate": 0.5, "word": "group", "profile": "quick", "device": "cpu", "left": None}
+    assert values(small_repository, "02-bad") == {"latents": 5}
+    given = values(small_repository, "good", [("latents", "7"), ("rate", "2"), ("left", "[1, 2]")])
+    assert given["latents"] == 7 and given["rate"] == 2.0 and isinstance(given["rate"], float)
+    assert given["left"] == [1, 2]
+
+
+def test_an_override_goes_to_every_notebook_that_has_the_parameter(small_repository):
+    planned = book.plan(small_repository / "book", "quick", [("latents", "9"), ("rate", "1.5")])
+    assert [(n.name, n.values["latents"]) for n in planned] == [("01-good", 9), ("02-bad", 9), ("03-dead", 9)]
+    assert planned[0].values["rate"] == 1.5
+
+
+def test_either_name_of_the_data_set_parameter_is_understood(small_repository):
+    write_notebook(small_repository / "book", "01-good", "dataset = 'digits'")
+    assert values(small_repository, "01-good", [("datasets", "digits, patches")]) == {"dataset": "digits, patches"}
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--profile", "quik"], "unknown profile 'quik'; did you mean quick?"),
+    (["--notebooks", "01-goood"], "unknown notebook '01-goood'; did you mean 01-good"),
+    (["--notebooks", "references"], "page references is not a notebook: there is nothing to execute."),
+    (["-p", "latent", "3"], "unknown parameter 'latent'; did you mean latents"),
+    (["-p", "latents", "many"], "parameter latents must be a whole number from 1 to 65536, not 'many'."),
+    (["-p", "latents", "0"], "parameter latents must be a whole number from 1 to 65536, not 0."),
+    (["-p", "dataset", "mnits"], "unknown data set 'mnits'; did you mean mnist"),
+    (["-p", "rate", "fast"], "parameter rate must be a number, not 'fast'."),
+    (["--device", "gpu"], "unknown device 'gpu'; known: cpu, cuda, cuda:N."),
+])
+def test_bad_input_is_refused_before_any_kernel_starts(small_repository, capsys, words, message):
+    write_notebook(small_repository / "book", "01-good", "latents = 1\nrate = 0.5\ndataset = 'digits'\ndevice = 'cpu'")
+    assert cli.main(["book", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (small_repository / "build" / "notebooks").exists()
+
+
+def test_a_parameters_cell_holds_only_literals(small_repository):
+    write_notebook(small_repository / "book", "01-good", "latents = 1\nother = range(3)")
+    with pytest.raises(UserError, match="01-good.ipynb may hold only lines like"):
+        book.plan(small_repository / "book", "quick")
+
+
+def test_two_builds_do_not_share_a_folder(small_repository, capsys):
+    with book._alone(small_repository / "build"):
+        assert cli.main(["book", "--no-execute"]) == 2
+    assert "another process is building the book" in capsys.readouterr().err
+
+
+def page(repository, name):
+    return BeautifulSoup((repository / "build" / "html" / f"{name}.html").read_text(), "html.parser")
+
+
+def test_a_notebook_that_fails_is_marked_and_the_others_go_on(small_repository, capsys):
+    assert cli.main(["book", "-p", "rate", "0.25"]) == 1
+    printed = capsys.readouterr().out
+    assert "FAULT: 02-bad: code cell 3 failed with ValueError: last line\n" in printed
+    assert "FAULT: 03-dead: the kernel died, most likely for want of memory.\n" in printed
+    assert "Executed 3 notebooks (profile quick, cpu): 0 runs trained now, 0 already in the store.\n" in printed
+    assert str(small_repository / "build" / "html" / "index.html") in printed
+    assert "WARNING" not in printed
+
+    good = page(small_repository, "01-good")
+    assert f"{sys.executable} {small_repository}" in good.text
+    assert "[6, 0.25, 'group', 'quick', 'cpu']" in good.text
+    assert good.select_one(".made-with").text.strip() == (
+        "Made with profile quick: latents = 6, rate = 0.25, word = 'group', device = 'cpu'")
+    assert not good.select(".admonition.error, .admonition.warning") and "injected" not in good.text
+    assert "code cell 3 failed with ValueError: last line" in page(small_repository, "02-bad").select_one(
+        ".admonition.error").text
+    assert "the kernel died" in page(small_repository, "03-dead").select_one(".admonition.error").text
+
+    # Only what is asked for is executed again; a page that has changed since does not show old results.
+    old = (small_repository / "build" / "notebooks" / "01-good.ipynb").stat().st_mtime_ns
+    write_notebook(small_repository / "book", "02-bad", "latents = 1", "print('mended', latents)")
+    write_notebook(small_repository / "book", "03-dead", "latents = 1", "print('mended', latents)")
+    assert cli.main(["book", "--notebooks", "02-bad"]) == 0
+    assert (small_repository / "build" / "notebooks" / "01-good.ipynb").stat().st_mtime_ns == old
+    assert "mended 5" in page(small_repository, "02-bad").text
+    assert "rate = 0.25" in page(small_repository, "01-good").select_one(".made-with").text
+    dead = page(small_repository, "03-dead")
+    assert "was not executed" in dead.select_one(".admonition.warning").text and "kernel died" not in dead.text
+
+
+def test_a_page_with_a_broken_reference_is_built_and_reported(small_repository, capsys):
+    (small_repository / "book" / "intro.md").write_text("# Intro\n\nSee {cite:p}`nobody`.\n")
+    assert cli.main(["book", "--no-execute"]) == 1
+    printed = capsys.readouterr().out
+    assert "nobody" in printed and printed.count("FAULT: ") == 1
+    assert "Intro" in page(small_repository, "intro").text
+
+
+def test_interrupted_it_ends_its_kernel_and_keeps_what_was_finished(small_repository):
+    write_notebook(small_repository / "book", "02-bad", "latents = 1",
+                   "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(99)")
+    script = textwrap.dedent(f"""
+        import pathlib, sys
+        from gonlib import book, cli, profiles
+        book.repository_root = profiles.repository_root = lambda: pathlib.Path({str(small_repository)!r})
+        sys.exit(cli.main(["book"]))
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=small_repository, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pid, deadline = small_repository / "pid", time.monotonic() + 100
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped" in complaints and "Traceback" not in complaints
+    assert "01-good" in printed
+    finished = small_repository / "build" / "notebooks"
+    assert sorted(path.name for path in finished.glob("*.ipynb")) == ["01-good.ipynb"]
+    assert json.loads((finished / "01-good.ipynb").read_text())["metadata"]["gonlib"]["fault"] is None
+    for _ in range(100):
+        if not os.path.exists(f"/proc/{pid.read_text()}"):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the kernel still runs")
+
+
+def test_time_left_is_estimated_from_the_last_build(tmp_path):
+    notebooks = [book.Notebook(ROOT / f"{name}.ipynb", {}) for name in ("a", "b")]
+    timings = book._Timings("quick", notebooks, [tmp_path / "timings.json"])
+    assert timings.left(0, 5) is None and timings.percent(1, 5) == 50
+    timings.finished("a", 30.0, keep=True)
+    timings.finished("b", 10.0, keep=True)
+    again = book._Timings("quick", notebooks, [tmp_path / "timings.json"])
+    assert again.left(0, 12) == 28 and again.left(1, 4) == 6 and again.percent(0, 20) == 50
+    assert again.left(1, 40) == 4  # slower than the last time
+    assert book._Timings("paper", notebooks, [tmp_path / "timings.json"]).left(0, 0) is None
+    assert [book._duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
+
+
+def test_docstrings_become_safe_restructuredtext():
+    lines = ["Maps `x`s to *z* (N, k) | a_b.", "", "`code` first"]
+    pages._as_rst(lines)
+    assert lines == ["Maps \\ ``x``\\ s to \\*z\\* (N, k) \\| a\\_b.", "", "``code``\\  first"]

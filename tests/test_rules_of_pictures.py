@@ -1,0 +1,58 @@
+"""The rules of claims C10, C11 and C12: verdicts follow the tables kept with runs."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from gonlib import extras
+from gonlib.claims import judge
+from gonlib.config import Config
+
+
+@pytest.fixture
+def runs(tmp_path):
+    def make(table, rows, row="implicit GON", **metrics):
+        config = Config(dataset="mnist", decoder="siren")
+        (tmp_path / config.hash).mkdir()
+        run = SimpleNamespace(folder=tmp_path / config.hash, metrics=metrics | {"epochs": 1, "steps": 1},
+                              provenance={"device": "a device"}, summary=lambda: "a run")
+        extras.table(run, table, lambda: pd.DataFrame(rows))
+        return pd.DataFrame([{"row": row, "column": "mnist", "seed": 0, "state": "done", "hash": config.hash, **metrics,
+                              "run": run, "config": config}])
+
+    return make
+
+
+@pytest.mark.parametrize("error, verdict", [(7.0, "holds"), (8.0, "holds"), (10.0, "mixed"), (12.5, "fails")])
+def test_c10_measures_against_pca(runs, error, verdict):
+    found = runs("yardsticks", [{"pca_error": 8.0}], "34 latents, 4 x 32", test_error=error, parameters=4385)
+    judged = judge("C10", {"implicit-parameters": found})
+    assert judged.verdict == verdict and "4,385 parameters" in judged.sentence and judged.hashes == tuple(found.hash)
+
+
+def test_c10_is_about_the_network_of_figure_4_alone(runs):
+    found = runs("yardsticks", [{"pca_error": 8.0}], "256 units", test_error=1.0, parameters=206593)
+    assert judge("C10", {"implicit-parameters": found}).verdict == "not yet run"
+
+
+@pytest.mark.parametrize("psnr, verdict", [(24.3, "holds"), (24.05, "mixed"), (23.8, "fails")])
+def test_c11_measures_against_the_same_information_interpolated(runs, psnr, verdict):
+    scores = {"GON": psnr, "bicubic of the GON": 24.0, "bicubic": 30.0}
+    found = runs("scores", [{"method": name, "psnr": value, "size": 28} for name, value in scores.items()])
+    judged = judge("C11", {"super-resolution-half": found})
+    assert judged.verdict == verdict and "MNIST at 28 px" in judged.sentence and "30.00" in judged.sentence
+
+
+@pytest.mark.parametrize("share, verdict", [(1.0, "holds"), (0.9, "holds"), (0.7, "mixed"), (0.2, "fails")])
+def test_c12_counts_pairs_without_a_step_back(runs, share, verdict):
+    rows = [{"path": path, "change": change, "monotone": value, "pairs": 32} for path, change, value in
+            (("slerp", "rotation", share), ("slerp", "x", 0.0), ("pixels", "rotation", 0.5))]
+    judged = judge("C12", {"interpolation": runs("smoothness", rows)})
+    assert judged.verdict == verdict and "rotation" in judged.sentence and ", x" not in judged.sentence
+
+
+def test_runs_without_kept_tables_say_nothing(runs):
+    found = runs("other", [{"a": 1}], test_error=1.0)
+    for claim, name in (("C10", "implicit-parameters"), ("C11", "super-resolution-half"), ("C12", "interpolation")):
+        assert judge(claim, {name: found}).verdict == "not yet run"

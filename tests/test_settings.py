@@ -1,0 +1,45 @@
+"""The inverse problem of chapter 12: residuals, ratios, crossings."""
+
+import pandas as pd
+import pytest
+
+from gonlib.settings import crossing, likelihood_distances, ratios, residuals
+
+PAPER = {"GON": {"mnist": (0.4, 0.01)}, "AE": {"mnist": (1.2, 0.02)}}
+
+
+def runs(*rows):
+    return pd.DataFrame([dict(zip(("row", "column", "test_error", "state"), (*r, "done"), strict=True)) for r in rows])
+
+
+def test_residuals_name_the_nearest_setting_and_ignore_other_data_sets():
+    table = residuals(runs(("GON", "mnist: a", 4.0), ("AE", "mnist: a", 12.0), ("GON", "mnist: b", 0.4),
+                           ("AE", "mnist: b", 1.2), ("GON", "digits: b", 9.0)), paper=PAPER)
+    assert list(table.index) == ["b", "a"]
+    assert table.distance["a"] == pytest.approx(1.0) and table.distance["b"] == pytest.approx(0.0)
+
+
+def test_residuals_without_a_data_set_of_the_paper_are_empty():
+    assert residuals(runs(("GON", "digits: a", 1.0)), paper=PAPER).empty
+
+
+def test_ratios_stand_beside_the_papers():
+    table = ratios(runs(("GON", "digits: a", 2.0), ("AE", "digits: a", 5.0)), paper=PAPER)
+    assert table.AE["digits", "a"] == pytest.approx(2.5) and table.AE["mnist", "the paper"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("gon", "ae", "epoch"), [([3, 2, 1.5], [4, 3, 1], 3), ([3, 2, 1], [4, 3, 2], None),
+                                                  ([3, 2, 1], [2, 1, 0.5], 1), ([3, 2, 1.5, 1.2], [2, 3, 1, 1], 3)])
+def test_crossing_is_where_the_second_stays_below(gon, ae, epoch):
+    curves = pd.DataFrame([{"epoch": i + 1, "row": row, "test_error": v} for row, values in (("GON", gon), ("AE", ae))
+                           for i, v in enumerate(values)])
+    assert crossing(curves) == epoch
+
+
+def test_the_nearest_likelihood_comes_first():
+    rows = [("VGON, gaussian", 5.0, (5.5, None)), ("VAE, gaussian", 6.0, (5.9, None)), ("VGON, bernoulli", 0.5, (5.5, None)),
+            ("VGON, logistic", 1.0, None)]  # the last on data that the paper has not
+    frame = pd.DataFrame([{"row": row, "test_bits": bits, "paper": paper, "state": "done"} for row, bits, paper in rows])
+    found = likelihood_distances(frame)
+    assert found.to_dict() == pytest.approx({"gaussian": 0.3, "bernoulli": 5.0}) and found.index[0] == "gaussian"
+    assert likelihood_distances(frame[frame.paper.isna()]).empty

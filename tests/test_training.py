@@ -1,0 +1,377 @@
+"""Training: it learns, it can be stopped at any moment and goes on to the same result, and it says when it fails."""
+
+import functools
+import itertools
+import math
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gonlib import training
+from gonlib.config import Config
+from gonlib.data import load
+from gonlib.errors import UserError
+from gonlib.models import MODELS, Model
+from gonlib.training import OutOfTime, Training, TrainingFailed, evaluate, train
+
+TINY = Config(size=8, filters=4, latents=4, hidden=8, layers=2, train_images=96, test_images=40, batch_size=16, epochs=3,
+              learning_rate=1e-2, free_steps=3)  # fmt: skip
+STEPS = 18  # 6 in each of 3 epochs
+
+
+def tiny(name="GON", **changes):
+    return TINY.replace(**(MODELS[name] | changes))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", 8, 96, 40)
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """Name of the registry, and what is changed -> its trained model; each is trained once."""
+    return functools.cache(lambda name, **changes: train(tiny(name, **changes), digits))
+
+
+def timeless(row):
+    return {k: v for k, v in row.items() if "seconds" not in k}
+
+
+def assert_same(one, two):
+    """The same result, bit for bit; only times may differ."""
+    assert [*map(timeless, one.history)] == [*map(timeless, two.history)]
+    assert timeless(one.metrics) == timeless(two.metrics)
+    mine, theirs = one.model.state_dict(), two.model.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert [k for k in mine if not torch.equal(mine[k], theirs[k])] == []
+    assert [*map(timeless, one.snapshot_history)] == [*map(timeless, two.snapshot_history)]
+    assert (one.snapshots is None) == (two.snapshots is None)
+    assert one.snapshots is None or torch.equal(one.snapshots, two.snapshots)
+    assert torch.equal(one.model.kl_weight, two.model.kl_weight)
+
+
+# --- learning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_learns(name, trained):
+    history = trained(name).history
+    assert history[-1]["train_loss"] < 0.9 * history[0]["train_loss"]
+    assert trained(name).metrics["test_error"] < history[0]["test_error"]
+
+
+def test_a_gon_beats_the_mean_image_and_goes_on_learning(digits, trained):
+    gon = trained("GON", epochs=20)
+    constant = (digits.test / 255 - digits.train.float().mean(0) / 255).square().sum() / 40
+    assert gon.metrics["test_error"] < 0.8 * constant
+    losses = [row["train_loss"] for row in gon.history]
+    assert losses[-1] < losses[5] < losses[0]
+
+
+def test_history_and_metrics(trained):
+    gon, variational = trained("GON"), trained("VGON")
+    assert [(row["epoch"], row["step"]) for row in gon.history] == [(1, 6), (2, 12), (3, 18)]
+    assert set(gon.history[0]) == {"epoch", "step", "seconds", "train_loss", "train_error", "test_error"}
+    seconds = [row["seconds"] for row in gon.history]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+    expected = {"epochs": 3, "steps": STEPS, "images": 96, "channels": 1, "test_error": gon.history[-1]["test_error"],
+                "parameters": sum(p.numel() for p in gon.model.parameters())}  # fmt: skip
+    assert {k: gon.metrics[k] for k in expected} == expected
+    assert {"train_bits", "test_bits", "train_kl", "test_kl"} <= set(variational.history[0]) & set(variational.metrics)
+
+
+@pytest.mark.parametrize("changes, epochs, steps", [
+    ({"steps": 15}, 3, 15), ({"steps": 12}, 2, 12), ({"steps": 1000}, 3, 18), ({"epochs": 1}, 1, 6),
+    ({"batch_size": 40}, 3, 6), ({"batch_size": 500}, 3, 3), ({"batch_size": 96}, 3, 3),
+])  # fmt: skip
+def test_epochs_and_steps(changes, epochs, steps, digits):
+    trained = train(tiny(**changes), digits)
+    assert (trained.metrics["epochs"], trained.metrics["steps"]) == (epochs, steps)
+    assert trained.history[-1]["step"] == steps and len(trained.history) == epochs
+
+
+def test_every_image_is_seen_once_in_an_epoch(digits, monkeypatch):
+    seen, real = [], Model.loss
+    monkeypatch.setattr(Model, "loss", lambda self, x, index: seen.append(index.clone()) or real(self, x, index))
+    train(tiny(epochs=2), digits)
+    first, second = torch.cat(seen[:6]), torch.cat(seen[6:])
+    assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(96))
+    assert not torch.equal(first, second)
+
+
+def test_free_latents_are_evaluated_at_some_epochs_only(digits):
+    trained = train(tiny("GLO", epochs=25, steps=49, batch_size=48), digits)
+    assert [row["epoch"] for row in trained.history if "test_error" in row] == [*range(2, 25, 2), 25]
+    assert len(trained.history) == 25 and "inference.table" not in trained.weights()
+    assert (trained.model.inference.visits > 15).all()
+
+
+# --- the same numbers again ------------------------------------------------------------------------------------------
+
+
+def test_deterministic_given_the_seed_alone(digits):
+    torch.manual_seed(1)
+    one = train(tiny("VGON", epochs=2), digits)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    two = train(tiny("VGON", epochs=2), digits)
+    assert_same(one, two)
+    assert torch.equal(torch.get_rng_state(), before)  # nobody else's random numbers are used up
+    other = train(tiny("VGON", epochs=2, seed=1), digits)
+    assert other.metrics["test_error"] != one.metrics["test_error"]
+
+
+RESUMED = {
+    "GON": {}, "AE": {"evaluation": "population", "snapshots": 5}, "VGON": {"kl_anneal": 3, "snapshots": 3}, "GLO": {},
+    "VAE": {"kl_anneal": 3}, "10 steps": {"steps": 15, "inner_steps": 2},
+    "1 step, detached": {"origin_sd": 0.3, "snapshots": 4},
+    "implicit GON": {"inner_fraction": 0.5, "evaluation": "running"}, "Tied AE": {"batch_size": 500},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_stopped_anywhere_it_goes_on_to_the_same_result(name, digits, tmp_path, monkeypatch):
+    config, path = tiny(name, **RESUMED[name]), tmp_path / "checkpoint.safetensors"
+    straight = train(config, digits)
+    # a clock that gives every call of `train` three steps
+    clock = SimpleNamespace(perf_counter=itertools.count(step=0.1).__next__, monotonic=time.monotonic)
+    monkeypatch.setattr(training, "time", clock)
+    done = []
+    for _ in range(2 * STEPS):
+        torch.manual_seed(len(done))  # chance outside has no say
+        try:
+            resumed = train(config, digits, checkpoint=path, deadline=0.0)
+            break
+        except OutOfTime as stop:
+            assert path.exists() and "step" in str(stop)
+            done.append(str(stop))
+    assert len(done) >= (4 if config.batch_size == 16 else 2)
+    assert_same(straight, resumed)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name}
+
+
+def test_a_checkpoint_of_a_finished_run_is_its_result(digits, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    config = tiny("VGON", snapshots=3, kl_anneal=3)
+    straight = train(config, digits, checkpoint=path, save_every=0.0)
+    assert path.exists()
+    assert_same(straight, train(config, digits, checkpoint=path))
+
+
+def test_no_checkpoint_is_written_before_its_time(digits, tmp_path):
+    train(tiny(), digits, checkpoint=tmp_path / "checkpoint.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deadline_without_a_checkpoint(digits):
+    with pytest.raises(OutOfTime):
+        train(tiny(), digits, deadline=time.monotonic() - 1)
+    assert train(tiny(), digits, deadline=time.monotonic() + 600).metrics["steps"] == STEPS
+
+
+def test_progress(digits):
+    seen = []
+    train(tiny(), digits, progress=lambda fraction, text: seen.append((fraction, text)))
+    fractions = [fraction for fraction, _ in seen]
+    assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] == 1
+    assert f"step {STEPS} of {STEPS}" in seen[-1][1]
+
+
+# --- bad checkpoints, and losses that are no numbers -----------------------------------------------------------------
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def of_another_model(path):
+    other = tiny(latents=6)
+    path.unlink()
+    with pytest.raises(OutOfTime):
+        train(other, load("digits", 8, 96, 40), checkpoint=path, deadline=0.0)
+
+
+DAMAGE = {
+    "truncated": truncated, "empty": lambda path: path.write_bytes(b""), "text": lambda path: path.write_text("hello"),
+    "another model": of_another_model, "weights": lambda path: save_file({"x": torch.zeros(2)}, path),
+    "incomplete": lambda path: save_file({"x": torch.zeros(2)}, path, {"state": "{}"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_named(damage, digits, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(OutOfTime):
+        train(tiny(), digits, checkpoint=path, deadline=0.0)
+    DAMAGE[damage](path)
+    with pytest.raises(UserError, match="checkpoint.safetensors.*delete"):
+        train(tiny(), digits, checkpoint=path)
+
+
+def spoil(monkeypatch, at, spoilt):
+    """Replace the loss of call number `at` (from 1) and all that follow by `spoilt(model, loss)`."""
+    calls, real = itertools.count(1), Model.loss
+    monkeypatch.setattr(Model, "loss", lambda self, x, index: (spoilt if next(calls) >= at else lambda _, loss: loss)(
+        self, real(self, x, index)))  # fmt: skip
+
+
+def not_a_number(model, loss):
+    return loss * math.nan
+
+
+def bad_gradient(model, loss):
+    """A finite loss whose gradient is not."""
+    return loss + 0 * (0 * next(model.parameters())).sqrt().sum()
+
+
+@pytest.mark.parametrize("spoilt, at", [
+    (not_a_number, 15), (not_a_number, 13), (lambda model, loss: loss + math.inf, 18), (bad_gradient, 14),
+    (bad_gradient, 18),
+])  # fmt: skip
+@pytest.mark.parametrize("name", ["GON", "GLO"])
+def test_a_loss_that_is_no_number_stops_the_run_in_its_last_good_state(
+        name, spoilt, at, digits, trained, monkeypatch):  # fmt: skip
+    good = trained(name, epochs=2)
+    spoil(monkeypatch, at, spoilt)
+    with pytest.raises(TrainingFailed, match="NaN or infinite in epoch 3.*learning_rate") as fault:
+        train(tiny(name, epochs=50), digits)
+    kept = fault.value.trained
+    assert [row["train_loss"] for row in kept.history] == [row["train_loss"] for row in good.history]
+    for key, value in good.model.state_dict().items():
+        assert torch.equal(kept.model.state_dict()[key], value), key
+    assert kept.metrics["epochs"] == 2 and all(map(math.isfinite, kept.metrics.values()))
+
+
+def test_failing_in_the_first_epoch_leaves_the_initial_state(digits, monkeypatch):
+    spoil(monkeypatch, 2, not_a_number)
+    with pytest.raises(TrainingFailed, match="epoch 1") as fault:
+        train(tiny(), digits)
+    start = Training(tiny(), digits).model.state_dict()
+    assert fault.value.trained.history == [] and "test_error" not in fault.value.trained.metrics
+    assert all(torch.equal(v, start[k]) for k, v in fault.value.trained.weights().items())
+
+
+@pytest.mark.parametrize("spoilt", [not_a_number, bad_gradient])
+def test_checkpoints_keep_a_good_state(spoilt, digits, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.safetensors"
+    clock = SimpleNamespace(perf_counter=itertools.count(step=0.3).__next__, monotonic=time.monotonic)
+    monkeypatch.setattr(training, "time", clock)  # a step at a time
+    spoil(monkeypatch, 9, spoilt)
+    with pytest.raises(TrainingFailed):
+        train(tiny(), digits, checkpoint=path, save_every=0.0)
+    tensors = load_file(path)
+    assert all(tensor.float().isfinite().all() for tensor in tensors.values())
+    assert tensors["position"] == 2  # eight good steps: an epoch of 6 and 2 more
+
+
+def test_a_learning_rate_far_too_large(digits):
+    with pytest.raises(TrainingFailed, match="try a smaller learning_rate than 50"):
+        train(tiny("VAE", learning_rate=50.0, epochs=60), digits)
+
+
+# --- snapshots -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epochs, count", [(3, 5), (2, 12), (3, 1), (1, 200)])
+def test_snapshots(epochs, count, digits, trained):
+    run = train(tiny(snapshots=count, epochs=epochs), digits)
+    steps = [row["step"] for row in run.snapshot_history]
+    assert steps[0] == 0 and steps == sorted(set(steps))
+    assert count == 1 or steps[-1] == 6 * epochs  # the finished model is among them
+    assert run.snapshots.shape == (len(steps), 16, 1, 8, 8) and run.snapshots.dtype == torch.uint8
+    errors = [row["test_error"] for row in run.snapshot_history]
+    assert all(map(math.isfinite, errors)) and {"step", "seconds", "test_error"} <= set(run.snapshot_history[0])
+    if count > 1:
+        assert errors[-1] == run.metrics["test_error"] < errors[0]
+    if epochs == 3:  # looking on changes nothing
+        assert trained("GON").metrics["test_error"] == run.metrics["test_error"]
+
+
+# --- evaluation ------------------------------------------------------------------------------------------------------
+
+
+def by_hand(model, images, config):
+    """Summed squared error per image, in batches as in training."""
+    total = 0.0
+    with model.evaluating(config.evaluation), torch.no_grad():
+        for start in range(0, len(images), config.batch_size):
+            x = images[start : start + config.batch_size].float() / 255
+            for picture, image in zip(model.reconstruct(x), x, strict=True):
+                total += ((picture - image).double() ** 2).sum().item()
+    return total / len(images)
+
+
+@pytest.mark.parametrize("name, mode", [(name, mode) for name in MODELS for mode in ("batch", "population", "running")
+                                        if (name, mode) != ("VGON", "population")])
+def test_the_error_is_that_of_a_hand_computation(name, mode, digits, trained):
+    config, model = tiny(name, evaluation=mode), trained(name).model
+    for images in (digits.test, digits.train[:7]):  # the last batch is smaller
+        assert evaluate(model, images, config)["error"] == pytest.approx(by_hand(model, images, config), rel=1e-5)
+    assert model.training
+
+
+def test_training_images_keep_their_own_free_latents(digits, trained):
+    model, config = trained("GLO").model, tiny("GLO")
+    index = torch.arange(40)
+    known = evaluate(model, digits.train[:40], config, index)["error"]
+    x = digits.train[:40].float() / 255
+    with model.evaluating("batch"), torch.no_grad():
+        parts = [(model.decode(model.inference.table[i]) - x[i]).square().sum() for i in index.split(16)]
+    assert known == pytest.approx(sum(parts).item() / 40, rel=1e-5)
+    assert known != evaluate(model, digits.train[:40], config)["error"]
+
+
+def test_bits_are_those_of_the_whole_elbo(digits):
+    """Annealing weighs the KL term in training; what is reported is the bound itself."""
+    config = tiny("VGON", kl_anneal=100, epochs=1)
+    model = train(config, digits).model
+    assert model.kl_weight < 0.1
+    annealed, last = evaluate(model, digits.test, config), model.kl_weight.clone()
+    assert torch.equal(model.kl_weight, last)
+    model.kl_weight.fill_(1.0)
+    assert evaluate(model, digits.test, config) == pytest.approx(annealed, rel=1e-6)
+    nll = annealed["bits"] * 64 * math.log(2) - annealed["kl"]
+    assert nll > 0 and annealed["kl"] > 0
+
+
+def test_the_weight_of_the_kl_term_grows(digits, monkeypatch):
+    weights, real = [], Training.begin_epoch
+    monkeypatch.setattr(Training, "begin_epoch", lambda self: (real(self), weights.append(self.model.kl_weight.item())))
+    train(tiny("VAE", epochs=6, kl_anneal=5, batch_size=96), digits)
+    assert weights == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    weights.clear()
+    train(tiny("VAE", batch_size=96), digits)
+    assert weights == [1.0, 1.0, 1.0]
+
+
+def test_population_does_not_depend_on_the_batch_size(digits, trained):
+    config, model = tiny(evaluation="population"), trained("GON").model
+    errors = [evaluate(model, digits.test, config.replace(batch_size=b))["error"] for b in (1, 7, 16, 64)]
+    assert errors == pytest.approx([errors[0]] * 4, rel=1e-5)
+    batch = [evaluate(model, digits.test, tiny(batch_size=b))["error"] for b in (4, 40)]
+    assert batch[0] != pytest.approx(batch[1], rel=1e-3)  # as published it does
+
+
+def test_evaluation_modes_are_all_the_same_without_normalisation(digits):
+    for name, changes in (("GON", {"batchnorm": False}), ("implicit GON", {})):
+        model = train(tiny(name, epochs=1, **changes), digits).model
+        modes = ("batch", "population", "running")
+        errors = [evaluate(model, digits.test, tiny(name, evaluation=mode, **changes))["error"] for mode in modes]
+        assert errors == pytest.approx([errors[0]] * 3, rel=1e-5)
+
+
+def test_running_statistics_ruin_a_gon(digits, trained):
+    model, errors = trained("GON", epochs=20).model, {}
+    for mode in ("batch", "population", "running"):
+        errors[mode] = evaluate(model, digits.test, tiny(evaluation=mode))["error"]
+    assert errors["population"] < 1.2 * errors["batch"]
+    assert errors["running"] > 1.5 * errors["batch"]
+
+
+def test_the_mean_image_is_the_training_set_s(digits):
+    model = Training(tiny(), digits).model
+    torch.testing.assert_close(model.mean_image, digits.train.float().mean(0) / 255)
