@@ -1,20 +1,18 @@
-"""The book: notebooks executed by papermill into a build folder, then Jupyter Book's pages made from there."""
+"""The book: which notebooks are executed with which parameters, then Jupyter Book's pages made from them."""
 
 import ast
 import fcntl
 import json
-import os
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from tqdm import tqdm
 
 from . import pages
 from .errors import UserError, unknown
+from .execution import duration, execute_all
 from .profiles import ALIASES, load_profile, parameters, parse
 from .provenance import repository_root
 
@@ -26,6 +24,7 @@ class Notebook:
     path: Path
     declared: dict  # name -> default, read from the cell tagged `parameters`
     values: dict = field(default_factory=dict)  # name -> value, for each declared name
+    after: list = field(default_factory=list)  # names of notebooks whose runs it shows: it starts when they are done
 
     name = property(lambda self: self.path.stem)  # 04-table1
     key = property(lambda self: key_of(self.path.stem))  # table1: its group in a profile
@@ -99,7 +98,7 @@ def plan(book, profile, params=(), names=(), device=None):
     written = {path.stem: path for name in toc_names(book) for path in book.glob(f"{name}.*")
                if path.suffix in (".ipynb", ".md")}
     asked = {_page_name(name, written) for name in names} or set(written)
-    chosen = [Notebook(path, declared(path)) for name, path in written.items()
+    chosen = [Notebook(path, declared(path), after=_after(path)) for name, path in written.items()
               if name in asked and path.suffix == ".ipynb"]
     every = sorted({name for notebook in chosen for name in notebook.declared})
     for name, _ in params:
@@ -158,6 +157,12 @@ def declared(path):
     return found
 
 
+def _after(path):
+    """What the field `after` of a notebook's metadata names; "all": every other one."""
+    named = json.loads(path.read_text())["metadata"].get("after", [])
+    return [p.stem for p in path.parent.glob("*.ipynb") if p != path] if named == "all" else named
+
+
 def _check(name, value):
     """`UserError` if the value is not one that a run could have under this name."""
     from .config import Config, check_field  # here: they load torch, which building the pages alone does not need
@@ -175,147 +180,6 @@ def _check(name, value):
     elif known and value is not None:
         for one in value if isinstance(value, list) else [value]:
             check_field(known, one)
-
-
-# --- execution ---
-
-
-def execute_all(notebooks, profile, root, out):
-    """Execute the notebooks one by one; name -> what went wrong, in one sentence, for those that failed."""
-    failed = {}
-    with _progress(notebooks, profile, root, out) as step:
-        for notebook in notebooks:
-            seconds, fault = step(notebook, lambda notebook=notebook: execute(notebook, profile, root, out))
-            tqdm.write(f"{notebook.name}: {_duration(seconds)}{'' if fault is None else ', FAILED'}")
-            if fault is not None:
-                failed[notebook.name] = fault
-    return failed
-
-
-def execute(notebook, profile, root, out):
-    """Execute one notebook into `out`/notebooks; None, or what went wrong in one sentence.
-
-    The kernel is this interpreter's, working in the repository's root. The finished file replaces the one of the last
-    execution only when it is complete; it carries in its metadata what `pages` needs to know of the execution.
-    """
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this interpreter's kernel, not a namesake in the home folder
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    target = out / "notebooks" / notebook.path.name
-    running = out / "notebooks" / "running" / notebook.path.name
-    running.parent.mkdir(parents=True, exist_ok=True)
-    running.unlink(missing_ok=True)
-    fault, cell = None, None
-    try:
-        papermill.execute_notebook(str(notebook.path), str(running), parameters=notebook.values, kernel_name="python3",
-                                   language="python", cwd=str(root), progress_bar=False,
-                                   extra_arguments=["--log-level=CRITICAL"])
-    except papermill.PapermillExecutionError as error:
-        fault, cell = _last_line(error.ename, error.evalue), error.cell_index
-    except DeadKernelError:
-        fault = "the kernel died, most likely for want of memory."
-    done = json.loads(running.read_text())
-    if cell is not None:
-        fault = f"code cell {pages.code_cell_number(done, cell)} failed with {fault}"
-    done["metadata"]["gonlib"] = {"profile": profile, "values": notebook.values, "fault": fault,
-                                  "source": pages.source_digest(notebook.path)}
-    running.write_text(json.dumps(done, indent=1))
-    os.replace(running, target)
-    return fault
-
-
-def _last_line(kind, text):
-    """The last line of an error, as Python would print it."""
-    lines = str(text).strip().splitlines()
-    return f"{kind}: {lines[-1]}" if lines else kind
-
-
-@contextmanager
-def _progress(notebooks, profile, root, out):
-    """A function (notebook, work) that does the work under a bar and returns (seconds, result of the work)."""
-    progress_file = out / "progress.json"
-    timings = _Timings(profile, notebooks, [out / "timings.json", root / "book" / "profiles" / "timings.json"])
-    before = os.environ.get("GONLIB_PROGRESS")
-    os.environ["GONLIB_PROGRESS"] = str(progress_file)  # gonlib.progress writes there, in the kernel
-    # tqdm shows no bar where there is no terminal; the line per notebook is then enough.
-    bar = tqdm(total=100, bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed}{postfix}", dynamic_ncols=True,
-               disable=None, leave=False)
-
-    def watch(stop, number, notebook, began):
-        while not stop.wait(0.3):
-            run = _read_json(progress_file)
-            spent = time.monotonic() - began
-            left = timings.left(number, spent)
-            bar.set_description_str(f"notebook {number + 1}/{len(notebooks)} {notebook.name}", refresh=False)
-            bar.set_postfix_str(", ".join([f"about {_duration(left)} left" if left is not None else "time left unknown"]
-                                          + ([f"{run['run']} {run['fraction']:.0%}"] if run else [])), refresh=False)
-            bar.n = timings.percent(number, spent)
-            bar.refresh()
-
-    def step(notebook, work):
-        number, began, stop = notebooks.index(notebook), time.monotonic(), threading.Event()
-        progress_file.unlink(missing_ok=True)
-        watcher = threading.Thread(target=watch, args=(stop, number, notebook, began), daemon=True)
-        watcher.start()
-        try:
-            result = work()
-        finally:
-            stop.set()
-            watcher.join()
-        seconds = time.monotonic() - began
-        timings.finished(notebook.name, seconds, keep=result is None)
-        return seconds, result
-
-    try:
-        yield step
-    finally:
-        bar.close()
-        progress_file.unlink(missing_ok=True)
-        os.environ.pop("GONLIB_PROGRESS")
-        if before is not None:
-            os.environ["GONLIB_PROGRESS"] = before
-
-
-class _Timings:
-    """How long each notebook took the last time, kept in the first of `files`; read from the first that knows it."""
-
-    def __init__(self, profile, notebooks, files):
-        self.profile, self.file = profile, files[0]
-        known = {}
-        for file in reversed(files):
-            known |= (_read_json(file) or {}).get(profile, {})
-        self.names = [notebook.name for notebook in notebooks]
-        self.expected = [known.get(name) for name in self.names]
-
-    def left(self, number, spent):
-        """Seconds left in all, `spent` of them into notebook `number`; None if not known."""
-        coming = self.expected[number:]
-        if None in coming:
-            return None
-        return max(coming[0] - spent, spent / 10) + sum(coming[1:])  # longer than the last time: still some to go
-
-    def percent(self, number, spent):
-        """How much of the work is done."""
-        left = self.left(number, spent)
-        if left is None:
-            return 100 * number / len(self.names)
-        return 100 * (1 - min(left / max(sum(self.expected), 1e-9), 1))
-
-    def finished(self, name, seconds, keep):
-        """Take note of a notebook's time; to `keep` it for the next build, too."""
-        self.expected[self.names.index(name)] = seconds
-        if keep:
-            everything = _read_json(self.file) or {}
-            everything.setdefault(self.profile, {})[name] = round(seconds, 1)
-            self.file.write_text(json.dumps(everything, indent=1) + "\n")
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):  # not there, or half-written: it only guides a progress bar
-        return None
 
 
 # --- the last words ---
@@ -336,18 +200,9 @@ def _report(out, profile, executed, trained, found, failed, faults, seconds):
         devices = sorted({str(n.values["device"]) for n in executed if "device" in n.values}) or ["cpu"]
         print(f"Executed {_count(executed, 'notebook')} (profile {profile}, {', '.join(devices)}): "
               f"{_count(trained, 'run')} trained now, {len(found)} already in the store.")
-    print(f"The book is at {out / 'html' / 'index.html'} ({_duration(seconds)}).")
+    print(f"The book is at {out / 'html' / 'index.html'} ({duration(seconds)}).")
 
 
 def _count(items, word):
     return f"{len(items)} {word}{'s' * (len(items) != 1)}"
 
-
-def _duration(seconds):
-    """12 s, 3 min 05 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

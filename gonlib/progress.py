@@ -18,15 +18,16 @@ def title(config):
 
 @contextmanager
 def reporter(config, given=None):
-    """A function (fraction, text): the one given; else a file if $GONLIB_PROGRESS names one; else a bar; else nothing.
+    """A function (fraction, text): the one given; else a file if $GONLIB_PROGRESS names a folder; else a bar; else nothing.
 
-    The file always holds one line of JSON, {"run": text, "fraction": number}, replaced at most five times a second.
+    The file, named after the process, holds one line of JSON, {"run": text, "fraction": number}, replaced at most five
+    times a second.
     """
     path = os.environ.get("GONLIB_PROGRESS")
     if given is not None:
         yield given
     elif path:
-        yield _file(Path(path), title(config))
+        yield _file(Path(path) / f"{os.getpid()}.json", title(config))
     elif sys.stderr.isatty():
         layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}"
         with tqdm(total=1.0, desc=title(config)[:60], bar_format=layout, leave=False, dynamic_ncols=True) as bar:
@@ -43,7 +44,7 @@ def _file(path, run):
         if fraction < 1 and time.monotonic() - last < 0.2:
             return
         last = time.monotonic()
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps({"run": run, "fraction": round(fraction, 4)}) + "\n")
         os.replace(temporary, path)
 

@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, write_notebook
 
-from gonlib import book, cli, pages
+from gonlib import book, cli, execution, pages
 from gonlib.errors import UserError
 
 
@@ -119,9 +119,10 @@ def test_a_page_with_a_broken_reference_is_built_and_reported(small_repository, 
     assert "Intro" in page(small_repository, "intro").text
 
 
-def test_interrupted_it_ends_its_kernel_and_keeps_what_was_finished(small_repository):
+def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repository):
     write_notebook(small_repository / "book", "02-bad", "latents = 1",
                    "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(99)")
+    one_after_the_other(small_repository / "book")
     script = textwrap.dedent(f"""
         import pathlib, sys
         from gonlib import book, cli, profiles
@@ -149,15 +150,50 @@ def test_interrupted_it_ends_its_kernel_and_keeps_what_was_finished(small_reposi
 
 def test_time_left_is_estimated_from_the_last_build(tmp_path):
     notebooks = [book.Notebook(ROOT / f"{name}.ipynb", {}) for name in ("a", "b")]
-    timings = book._Timings("quick", notebooks, [tmp_path / "timings.json"])
-    assert timings.left(0, 5) is None and timings.percent(1, 5) == 50
-    timings.finished("a", 30.0, keep=True)
-    timings.finished("b", 10.0, keep=True)
-    again = book._Timings("quick", notebooks, [tmp_path / "timings.json"])
-    assert again.left(0, 12) == 28 and again.left(1, 4) == 6 and again.percent(0, 20) == 50
-    assert again.left(1, 40) == 4  # slower than the last time
-    assert book._Timings("paper", notebooks, [tmp_path / "timings.json"]).left(0, 0) is None
-    assert [book._duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
+
+    def timings(profile="quick", workers=1):
+        return execution.Timings(profile, notebooks, workers, [tmp_path / "timings.json"])
+
+    first = timings()
+    assert first.left({"a": 5}) is None and first.percent({"a": 5}) == 0
+    first.finished("a", 30.0, keep=True)
+    assert first.percent({}) == 50
+    first.finished("b", 10.0, keep=True)
+    again = timings()
+    assert again.left({"a": 12}) == 28 and again.percent({"a": 20}) == 50
+    again.finished("a", 30.0, keep=True)
+    assert again.left({"b": 4}) == 6
+    assert again.left({"b": 40}) == 4  # slower than the last time
+    assert timings(workers=2).left({"a": 5, "b": 5}) == 25  # the longest decides
+    assert timings("paper").left({}) is None
+    assert [execution.duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
+
+
+def test_as_many_notebooks_at_a_time_as_there_are_cores_but_one_on_a_gpu():
+    def three(device):
+        return [book.Notebook(ROOT / "a.ipynb", {}, {"device": device}) for _ in range(3)]
+
+    assert [execution.at_once(three("cpu"), cores) for cores in (1, 2, 16)] == [1, 2, 3]
+    assert execution.at_once(three("cuda:0"), 16) == 1 and execution.at_once([], 2) == 1
+
+
+def one_after_the_other(folder):
+    for name, after in (("02-bad", ["01-good"]), ("03-dead", "all")):
+        written = json.loads((folder / f"{name}.ipynb").read_text())
+        written["metadata"]["after"] = after
+        (folder / f"{name}.ipynb").write_text(json.dumps(written))
+
+
+def test_a_notebook_starts_when_those_that_it_comes_after_are_done(small_repository):
+    book_folder = small_repository / "book"
+    write_notebook(book_folder, "01-good", "", "import time; time.sleep(2)\nopen('mark', 'w').close()")
+    write_notebook(book_folder, "02-bad", "latents = 1", "open('mark').close()")
+    write_notebook(book_folder, "03-dead", "latents = 1", "open('mark').close()")
+    one_after_the_other(book_folder)
+    planned = book.plan(book_folder, "quick")
+    assert sorted(planned[2].after) == ["01-good", "02-bad"]
+    (small_repository / "build").mkdir()
+    assert execution.execute_all(planned, "quick", small_repository, small_repository / "build") == {}
 
 
 def test_docstrings_become_safe_restructuredtext():

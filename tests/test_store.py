@@ -166,8 +166,10 @@ def wait_for(true, process, seconds=120):
 
 
 def test_killed_while_training_it_goes_on_to_the_same_result(tmp_path, uninterrupted):
-    root, seen = tmp_path / "store", tmp_path / "progress.json"
-    process = start(root, tmp_path / "log", GONLIB_PROGRESS=str(seen))
+    root, folder = tmp_path / "store", tmp_path / "progress"
+    folder.mkdir()
+    process = start(root, tmp_path / "log", GONLIB_PROGRESS=str(folder))
+    seen = folder / f"{process.pid}.json"
     wait_for(lambda: seen.exists() and json.loads(seen.read_text())["fraction"] > 0.3, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
