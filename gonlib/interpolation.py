@@ -4,7 +4,6 @@ import pandas as pd
 import torch
 
 from . import extras
-from .figures import show_images
 from .measures import along, known_paths, paths, smoothness
 from .sources import shapes_images
 from .store import load_data
@@ -81,6 +80,8 @@ def keep(run, device="cpu"):
 
 def show_paths(runs, *ways, pairs=3):
     """Draw the paths kept with runs (rows of `experiments.collect`), a row for each pair and way; returns the figure."""
+    from .figures import show_images  # here: drawing loads seaborn, which training does without
+
     rows = {}
     for run in runs[runs.state == "done"].itertuples():
         kept = {way: extras.pictures(run.run, way) for way in ways}
@@ -93,6 +94,8 @@ def show_paths(runs, *ways, pairs=3):
 
 def show_known(runs):
     """Draw for each known change of each run the true views, slerp, lerp and the cross-fade; returns the figure."""
+    from .figures import show_images
+
     rows = {}
     for run in runs[runs.state == "done"].itertuples():
         strip, table = extras.pictures(run.run, "known"), extras.table(run.run, "smoothness")

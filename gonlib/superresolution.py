@@ -7,9 +7,7 @@ for looking at, and a few per cent larger than the truth. `render` puts every pi
 
 import math
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 import torch
 import torch.nn.functional as F
 
@@ -121,6 +119,9 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
 
     `detail` are the tables "detail" of `extras.collected`; dotted is the highest frequency of the small images.
     """
+    import matplotlib.pyplot as plt  # here: training does without them
+    import seaborn as sns
+
     detail = largest(detail)
     columns = list(dict.fromkeys(detail.column))
     fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
