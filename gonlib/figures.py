@@ -262,7 +262,7 @@ def number(runs, metric, digits=2):
         return Html(f'<span class="state">{text}</span>')
     done = done.dropna(subset=[metric])
     hashes = " ".join(done.hash)
-    if (done[metric] == done[metric].round()).all() and done[metric].min() >= 100:
+    if all(isinstance(run.metrics.get(metric), int) for run in done.run):
         digits = 0  # counts, not measurements
     text = written(*mean_sd(done[metric]), digits)
     # only what a run records itself can be held against it; a number derived from it links all the same

@@ -96,7 +96,7 @@ def _made_with(about):
     """One line for a page: the profile and the values of its parameters."""
     values = [f"`{name} = {value!r}`" for name, value in about["values"].items()
               if name != "profile" and value is not None]  # None: left to the profile
-    return f":::{{div}} made-with\nMade with profile `{about['profile']}`: {', '.join(values)}\n:::"
+    return f":::{{div}} made-with\nMade with profile `{about['profile']}`{': ' if values else ''}{', '.join(values)}\n:::"
 
 
 def _under_title(page, kind, text):
