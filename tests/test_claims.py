@@ -12,6 +12,7 @@ from gonlib.config import Config
 from gonlib.errors import UserError
 from gonlib.judging import RULES
 from gonlib.paper import CLAIMS, TABLE1
+from gonlib.store import Store
 
 # --- when a difference counts ---
 
@@ -216,8 +217,10 @@ def test_every_claim_has_a_rule_in_words():
         assert rule.says and all(name in experiments.EXPERIMENTS for name in rule.experiments), rule.claim
 
 
-def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch):
+def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     """Even on a data set of the paper: only the schedule of profile `paper` counts."""
+    monkeypatch.setattr("gonlib.experiments.recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.experiments.local_store", lambda: Store(tmp_path))
     runs = as_published()
     full, small = claims.both(["C1"], runs)[0]
     assert full.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
