@@ -207,6 +207,12 @@ def test_failed_runs_are_not_counted():
     assert judge("C1", {"table1": pd.concat([rows_of(good, "GON"), bad])}).verdict == "not yet run"
 
 
+def test_lowest_of_all_asks_for_all_methods():
+    runs = as_published()["table1"]
+    assert judge("C2", {"table1": runs[runs.row != "GLO"]}).verdict == "not yet run"
+    assert judge("C2", {"table1": runs[runs.row != "10 steps"]}).verdict == "not yet run"
+
+
 def rows_of(runs, row):
     return runs[runs.row == row]
 
