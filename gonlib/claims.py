@@ -5,7 +5,7 @@ smaller runs show is said beside it and counted apart.
 """
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -24,7 +24,7 @@ class Verdict:
     """A claim judged from runs: one of VERDICTS, a sentence with the linked numbers, what the runs were, their hashes.
 
     `scope` says what it may be called: "full" (the paper's schedule and data), "small", or "exact" (mathematics that
-    is checked directly, whatever the data). `part` is "2 of 5" if only some of the data sets were run.
+    is checked directly, whatever the data). `part` is "2 of 5 data sets" (or columns) if only some of them were run.
     """
 
     claim: str
@@ -42,7 +42,7 @@ class Verdict:
             return self.verdict
         if self.scope == "small":
             return {"holds": "holds here", "fails": "not seen here", "mixed": "mixed here"}[self.verdict]
-        return f"{self.verdict}, {self.part} data sets" if self.part else self.verdict
+        return f"{self.verdict}, {self.part}" if self.part else self.verdict
 
 
 def judge(claim, runs, scope="small"):
@@ -95,14 +95,18 @@ def both(claims, runs):
 
 
 def _partly(verdict, full):
-    """The verdict with a note if its runs cover only some of the data sets that its experiments ask for."""
-    frames = [full[name] for name in RULES[verdict.claim].experiments if name in full and len(full[name])]
+    """The verdict with a note if only some of the data sets, or else of the columns, of its experiments have been run."""
+    frames = [full[name].assign(experiment=name) for name in RULES[verdict.claim].experiments if len(full.get(name, ()))]
     if verdict.scope == "exact" or not verdict.hashes or not frames:
         return verdict
     wanted = pd.concat(frames)
-    asked, had = ({c.dataset for c in part.config} for part in (wanted, wanted[wanted.hash.isin(verdict.hashes)]))
-    part = f"{len(had)} of {len(asked)}" if len(had) < len(asked) else ""
-    return Verdict(**{**verdict.__dict__, "part": part})
+    used, ran = wanted[wanted.hash.isin(verdict.hashes)], wanted[wanted.state != "not run"]
+    datasets = [{c.dataset for c in part.config} for part in (used, wanted)]
+    columns = [set(zip(part.experiment, part.column, strict=True)) for part in (ran, wanted)]
+    for what, (had, asked) in (("data sets", datasets), ("columns", columns)):
+        if len(had) < len(asked):
+            return replace(verdict, part=f"{len(had)} of {len(asked)} {what}")
+    return verdict
 
 
 def verdicts(claims, runs):

@@ -111,7 +111,8 @@ def rows(runs, *names):
 def below(column, lower, highers, metric="test_error", digits=2, reach=None):
     """One finding: the runs `lower` = (name, runs) have a metric below each of `highers`, all within one column.
 
-    None if a side has no runs. `reach`, if given, is a factor that the means must differ by as well.
+    None if a side has no runs, or if it is below those of `highers` that have runs and others have none: one rival can
+    refute "below all", only all can confirm it. `reach`, if given, is a factor that the means must differ by as well.
     """
     name, mine = lower[0], done(lower[1], metric)
     rivals = {rival: runs for rival, part in highers.items() if len(runs := done(part, metric))}
@@ -122,9 +123,12 @@ def below(column, lower, highers, metric="test_error", digits=2, reach=None):
         outcomes[rival] = compare(mine[metric], runs[metric]).verdict
         if outcomes[rival] == "holds" and reach and runs[metric].mean() < reach * mine[metric].mean():
             outcomes[rival] = "undecided"
+    outcome = together(outcomes.values())
+    if outcome == "holds" and len(rivals) < len(highers):
+        return None
     text = ", ".join(f"{rival} {number(part, metric, digits)} {MARKS[outcomes[rival]]}"
                      for rival, part in rivals.items())
-    return Finding(together(outcomes.values()), f"{column}: {name} {number(mine, metric, digits)}; {text}",
+    return Finding(outcome, f"{column}: {name} {number(mine, metric, digits)}; {text}",
                    pd.concat([mine, *rivals.values()]))
 
 

@@ -117,7 +117,7 @@ def c9(activations):
     for column, here in by_column(activations):
         mine, gons = rows(here, "GON, elu"), here[here.row.str.startswith("GON")]
         mine, every = done(mine, "test_error"), done(gons, "test_error")
-        if len(mine) and every.row.nunique() > 1:
+        if len(mine) and {"GON, relu", "GON, leaky_relu"} <= set(every.row):
             means = every.groupby("row").test_error.mean()
             outcome = "holds" if mine.test_error.mean() <= 1.25 * means.min() else "fails"
             best = rows(every, means.idxmin())

@@ -201,16 +201,23 @@ def test_no_runs_no_verdict():
 
 
 def test_failed_runs_are_not_counted():
-    good = table({("GON", "mnist"): 0.4, ("AE", "mnist"): 1.3})
-    bad = table({("AE", "mnist"): 0.1}, state="failed")
-    assert judge("C1", {"table1": pd.concat([good, bad])}).verdict == "holds"
-    assert judge("C1", {"table1": pd.concat([rows_of(good, "GON"), bad])}).verdict == "not yet run"
+    good = table({("GON", "mnist"): 0.4, ("1 step, detached", "mnist"): 1.3})
+    bad = table({("1 step, detached", "mnist"): 0.1}, state="failed")
+    assert judge("C3", {"table1": pd.concat([good, bad])}).verdict == "holds"
+    assert judge("C3", {"table1": pd.concat([rows_of(good, "GON"), bad])}).verdict == "not yet run"
 
 
 def test_lowest_of_all_asks_for_all_methods():
     runs = as_published()["table1"]
     assert judge("C2", {"table1": runs[runs.row != "GLO"]}).verdict == "not yet run"
     assert judge("C2", {"table1": runs[runs.row != "10 steps"]}).verdict == "not yet run"
+
+
+def test_below_all_others_is_confirmed_only_by_all_of_them():
+    runs = as_published()["table1"]
+    assert judge("C1", {"table1": runs[runs.row != "Tied AE"]}).verdict == "not yet run"
+    lower = as_published(**{f"AE__{column}": 0.01 for column in TABLE1["AE"]})["table1"]
+    assert judge("C1", {"table1": lower[lower.row.isin(["GON", "AE"])]}).verdict == "fails"
 
 
 def rows_of(runs, row):
@@ -239,6 +246,10 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     states = ["done" if column == "mnist" else "not run" for column in runs["table1"].column]
     part = {"table1": runs["table1"].assign(state=states)}
     assert claims.both(["C1"], part)[0][0].label == "holds, 1 of 5 data sets"
+    sizes = table({(row, f"{k} latents"): error for k in (32, 64) for row, error in (("GON", 1.0), ("AE", 2.0))})
+    sizes = sizes.assign(parameters=[1000 if row == "GON" else 2000 for row in sizes.row],
+                         state=["done" if column == "64 latents" else "not run" for column in sizes.column])
+    assert claims.both(["C7"], {"steps-and-gap-latents": sizes})[0][0].label == "holds, 1 of 2 columns"
 
 
 def test_a_data_set_that_is_not_the_papers_is_never_full_schedule(monkeypatch):
