@@ -142,12 +142,13 @@ class Runs:
         self.todo, self.stores, self.deadline, self.engine, self.device = {}, stores, deadline, engine, device
         self.keep_weights, self.failed, self.without_data, self.trained = keep_weights, [], {}, 0
         self.experiments = {}  # config hash -> those that keep pictures and tables of its run
-        for experiment, cells in planned:
-            for cell in cells:
-                for config in cell.configs:
-                    name = f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}"
-                    self.todo.setdefault(config.hash, (name, config))
-                    self.experiments.setdefault(config.hash, []).append(experiment)
+        everything = [(experiment, cell) for experiment, cells in planned for cell in cells]
+        everything.sort(key=lambda pair: pair[1].row in pair[0].last)  # stable: otherwise in the order given
+        for experiment, cell in everything:
+            for config in cell.configs:
+                name = f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}"
+                self.todo.setdefault(config.hash, (name, config))
+                self.experiments.setdefault(config.hash, []).append(experiment)
         self.left = dict(self.todo)
 
     def configs(self):

@@ -14,7 +14,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from . import extras
-from .data import at_hand
 from .decoders import ACTIVATIONS
 
 # One colour per kind of model through the whole book (Okabe-Ito, readable for colour-blind eyes).
@@ -22,6 +21,9 @@ COLOURS = {
     "GON": "#0072B2", "AE": "#D55E00", "Tied AE": "#E69F00", "1 step, detached": "#56B4E9", "10 steps": "#009E73",
     "10 steps, detached": "#8FD3B6", "GLO": "#CC79A7", "VGON": "#0072B2", "VAE": "#D55E00", "implicit GON": "#009E73",
 }
+
+# The paper's data that were not to be had where the recorded runs were made.
+WITHOUT_DATA = ("small_norb", "celeba", "lsun_bedroom")
 
 
 def style():
@@ -257,7 +259,7 @@ def number(runs, metric, digits=2):
     if metric not in done or done[metric].dropna().empty:
         states = set(runs.state)
         text = "failed" if "failed" in states else "–" if "done" in states else "not run yet"  # –: has no such number
-        if states == {"not run"} and "config" in runs and not any(at_hand(c.dataset) for c in runs.config):
+        if states == {"not run"} and "config" in runs and all(c.dataset in WITHOUT_DATA for c in runs.config):
             text = "needs data"
         return Html(f'<span class="state">{text}</span>')
     done = done.dropna(subset=[metric])
@@ -274,17 +276,21 @@ def number(runs, metric, digits=2):
                 f'{recorded}title="{html.escape(note)}">{text}</a>{missing}')
 
 
-def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, names=None, transpose=False):
+def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, names=None, transpose=False, below=None):
     """Rows by columns of an experiment: per column the paper's number, the recorded and the just-run one, linked.
 
     `metrics` is one metric, or a dict {metric: heading} for a table with one column per metric; `recorded` are runs at
-    full schedule; `names` renames columns (data sets); `transpose` swaps rows and columns, for many columns.
+    full schedule; `names` renames columns that are data sets, and those with results come first; `transpose` swaps
+    rows and columns, for many columns; `below` adds rows that no run made: {row: {(column, source): number}}.
     """
     blocks = {}
     several = isinstance(metrics, dict)
     metrics = metrics if several else {metrics: ""}
     everything = runs if recorded is None else pd.concat([runs, recorded])
-    for column in dict.fromkeys(everything.column):
+    columns = list(dict.fromkeys(everything.column))
+    if names:
+        columns.sort(key=lambda column: "done" not in set(everything.state[everything.column == column]))
+    for column in columns:
         for metric, heading in metrics.items():
             top = (names or {}).get(column, column)
             here = everything[everything.column == column]
@@ -296,12 +302,20 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, names
                 if part is not None and (part.column == column).any():
                     group = part[part.column == column].groupby("row", sort=False)
                     under = f"{heading}, {source}" if heading and recorded is not None else heading or source
-                    blocks[top, under] = {row: number(cells, metric, digits) for row, cells in group}
-    frame = pd.DataFrame(blocks, index=list(dict.fromkeys(everything.row))).fillna("")
+                    cells = {row: number(cells, metric, digits) for row, cells in group}
+                    extra = {row: values.get((column, source)) for row, values in (below or {}).items()}
+                    blocks[top, under] = cells | {row: "" if v is None else f"{v:.{digits}f}" for row, v in extra.items()}
+    frame = pd.DataFrame(blocks, index=list(dict.fromkeys([*everything.row, *(below or {})]))).fillna("")
     frame.columns = pd.MultiIndex.from_tuples(frame.columns)
     if transpose:
         frame = (frame.droplevel(1, axis=1) if frame.columns.get_level_values(1).nunique() == 1 else frame).T
     return Html(f'<div class="table-scroll">{frame.to_html(escape=False, border=0, classes="results")}</div>')
+
+
+def shaded(frame, numbers="{:.2f}", **gradient):
+    """A DataFrame as a table with its fields shaded by value; `gradient` is for pandas' `Styler.background_gradient`."""
+    style = frame.style.format(numbers, na_rep="").background_gradient(axis=None, **gradient)
+    return style.set_table_attributes('class="dataframe results"')
 
 
 def grid_of_errors(runs, metric="test_error"):

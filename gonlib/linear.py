@@ -1,16 +1,56 @@
 """The best linear autoencoder: principal component analysis, a yardstick for models whose encoder is linear."""
 
+import pandas as pd
 import torch
 
+from .provenance import repository_root
+from .store import load_data
 
-def pca_error(data, components):
-    """Summed squared error per test image of a PCA fitted to the training images, in [0, 1] units."""
+
+def pca_errors(data):
+    """Summed squared error per test image, in [0, 1] units, of PCA with 0, 1, 2, ... components, a float64 vector.
+
+    The components are fitted to the training images.
+    """
     train = data.train.flatten(1).double() / 255
     test = data.test.flatten(1).double() / 255 - train.mean(0)
     # eigenvectors of the covariance, so that the cost does not grow with the number of images
     _, vectors = torch.linalg.eigh((train - train.mean(0)).T @ (train - train.mean(0)))
-    basis = vectors[:, -components:]
-    return float((test - test @ basis @ basis.T).square().sum(1).mean())
+    energy = (test @ vectors.flip(1)).square().mean(0)  # of each component, the largest in training first
+    return energy.sum() - torch.cat([energy.new_zeros(1), energy.cumsum(0)])
+
+
+def pca_error(data, components):
+    """The error of PCA with that many components."""
+    return float(pca_errors(data)[components])
+
+
+def recorded_pca():
+    """`pca_errors` of the paper's data sets at 32 x 32, made by tools/pca.py: columns dataset, components, error."""
+    return pd.read_csv(repository_root() / "book" / "results" / "pca.csv")
+
+
+def recorded_pca_error(dataset, components):
+    """The error of PCA on one of the paper's data sets, or None where it was not computed."""
+    found = recorded_pca().query("dataset == @dataset and components == @components")
+    return None if found.empty else found.error.item()
+
+
+def components_for(dataset, error):
+    """The smallest number of components with which PCA has at most this error on one of the paper's data sets, or None."""
+    found = recorded_pca().query("dataset == @dataset and error <= @error")
+    return None if found.empty else int(found.components.min())
+
+
+def pca_row(runs, recorded):
+    """A row for `figures.table`: the error of PCA with as many components as latents, {(column, source): number}.
+
+    The columns of `runs` and `recorded` (`experiments.collect`) are data sets; PCA of the first is computed here.
+    """
+    first = {r.column: r.config for r in runs.drop_duplicates("column").itertuples()}
+    row = {(column, "just run"): pca_error(load_data(config, "cpu"), config.latents) for column, config in first.items()}
+    return row | {(r.column, "recorded"): recorded_pca_error(r.config.dataset, r.config.latents)
+                  for r in recorded.drop_duplicates("column").itertuples()}
 
 
 def softmax_accuracy(data, rank, starts=2, steps=100):

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from .paper import TABLE1
+from .linear import components_for, recorded_pca_error
+from .paper import DATASETS, TABLE1
 
 
 def split_columns(runs):
@@ -24,9 +25,33 @@ def residuals(runs, metric="test_error", paper=TABLE1):
     if rows.empty:
         return pd.DataFrame()
     rows = rows.assign(residual=[np.log10(getattr(r, metric) / paper[r.row][r.dataset][0]) for r in rows.itertuples()])
-    table = rows.pivot_table(index="change", columns=["dataset", "row"], values="residual").dropna(axis=1)
+    rows["dataset"] = rows.dataset.map(DATASETS)
+    table = rows.pivot_table(index="change", columns=["dataset", "row"], values="residual", sort=False).dropna(axis=1)
     table["distance", ""] = np.sqrt((table**2).mean(axis=1))
-    return table.sort_values(("distance", ""))
+    return table.sort_values(("distance", "")).rename_axis(index=None, columns=(None, None))
+
+
+def unexplained(residuals, setting, factor=1.25):
+    """Cells of Table 1, "data set: row", that a setting misses by more than a factor, from a table of `residuals`."""
+    missed = residuals.loc[setting].drop(("distance", ""))
+    return [f"{dataset}: {row}" for (dataset, row), value in missed.items() if abs(value) > np.log10(factor)]
+
+
+def latent_yardstick(paper=TABLE1, components=256):
+    """PCA beside Table 1: per data set the paper's GON and AE, and how many components PCA needs for the same errors.
+
+    A DataFrame; data sets whose PCA was not computed are left out.
+    """
+    lines = {}
+    for name in paper["GON"]:
+        if (error := recorded_pca_error(name, components)) is not None:
+            line = {f"PCA, {components} components": f"{error:.2f}"}
+            for row in ("GON", "AE"):
+                stated = paper[row][name][0]
+                line[f"the paper's {row}"] = f"{stated:.2f}"
+                line[f"components for {row}'s error"] = components_for(name, stated)
+            lines[DATASETS[name]] = line
+    return pd.DataFrame(lines).T
 
 
 def ratios(runs, metric="test_error", paper=TABLE1):
@@ -35,7 +60,8 @@ def ratios(runs, metric="test_error", paper=TABLE1):
     means = rows.groupby(["dataset", "change", "row"], sort=False)[metric].mean().unstack("row")
     stated = {(name, "the paper"): {row: paper[row][name][0] for row in means.columns if row in paper}
               for name in paper["GON"]}
-    both = pd.concat([pd.DataFrame(stated).T, means])
+    both = pd.concat([pd.DataFrame(stated).T, means[[row for row in paper if row in means]]])
+    both.index = pd.MultiIndex.from_tuples([(DATASETS.get(name, name), change) for name, change in both.index])
     return both.div(both["GON"], axis=0).drop(columns="GON")
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from gonlib import figures
 from gonlib.config import Config
+from gonlib.paper import DATASETS
 
 
 def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
@@ -171,6 +172,22 @@ def test_a_table_of_what_was_never_run():
     runs = pd.DataFrame([stored(row, state="not run", paper=(1.0, 0.1)) for row in ("GON", "AE")])
     cells = read(figures.table(runs))
     assert cells["AE", "mnist", "just run"] == "not run yet" and cells["AE", "mnist", "paper"] == "1.00 ± 0.10"
+
+
+def test_data_sets_with_results_come_first_and_a_row_can_be_added():
+    full = pd.DataFrame([stored(column=name, state=state, paper=(1.0, 0.1)) for name, state in (
+        ("mnist", "not run"), ("small_norb", "not run"), ("coil20", "done"))])
+    full = full.assign(config=[Config(dataset=column) for column in full.column])
+    row = {("coil20", "recorded"): 0.644, ("small_norb", "recorded"): None}
+    cells = read(figures.table(three(column="digits"), recorded=full, names=DATASETS, below={"PCA": row}))
+    assert list(dict.fromkeys(top for _, top, _ in cells)) == ["digits", "COIL-20", "MNIST", "Small NORB"]
+    assert cells["PCA", "COIL-20", "recorded"] == "0.64" and cells["PCA", "Small NORB", "recorded"] == ""
+    assert cells["GON", "MNIST", "recorded"] == "not run yet" and cells["GON", "Small NORB", "recorded"] == "needs data"
+
+
+def test_a_shaded_table():
+    made = figures.shaded(pd.DataFrame({"a": [1.0, None]}), cmap="Blues", vmin=0, vmax=2).to_html()
+    assert "1.00" in made and "nan" not in made and 'class="dataframe results"' in made
 
 
 # --- pictures and curves ---------------------------------------------------------------------------------------------

@@ -2,12 +2,23 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
-from gonlib import data
+from gonlib import data, paper
+from gonlib.config import Config
 from gonlib.conversion import image, left
-from gonlib.linear import pca_error, ridge_error, softmax_accuracy
+from gonlib.linear import (
+    components_for,
+    pca_error,
+    pca_errors,
+    pca_row,
+    recorded_pca,
+    recorded_pca_error,
+    ridge_error,
+    softmax_accuracy,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +55,27 @@ def test_ridge_regression_reproduces_what_it_is_shown(digits):
 def test_ridge_regression_of_noise_is_the_mean_image(digits):
     nothing = ridge_error(digits, torch.zeros_like)
     assert nothing == pytest.approx(float((digits.test / 255 - digits.mean_image).square().flatten(1).sum(1).mean()), 1e-4)
+
+
+def test_all_numbers_of_components_at_once(digits):
+    errors = pca_errors(digits)
+    assert len(errors) == 65 and (errors.diff() <= 1e-9).all()
+    mean = digits.train.double().mean(0) / 255
+    assert errors[0].item() == pytest.approx((digits.test.double() / 255 - mean).square().flatten(1).sum(1).mean().item())
+    assert pca_error(digits, 10) == errors[10].item()
+
+
+def test_the_recorded_pca_of_the_papers_data_sets():
+    assert set(recorded_pca().dataset) <= set(paper.DATASETS)
+    error = recorded_pca_error("mnist", 64)
+    assert components_for("mnist", error) <= 64 < components_for("mnist", 0.9 * error)
+    assert recorded_pca_error("small_norb", 64) is None and components_for("mnist", -1.0) is None
+
+
+def test_a_table_gets_the_pca_of_its_data_sets_as_a_row(digits):
+    config = Config(dataset="digits", size=8, latents=10)
+    runs = pd.DataFrame([{"column": "digits", "config": config}] * 2)
+    full = pd.DataFrame([{"column": name, "config": Config(dataset=name, latents=64)} for name in ("mnist", "small_norb")])
+    row = pca_row(runs, full)
+    assert row["digits", "just run"] == pytest.approx(pca_error(digits, 10))
+    assert row["mnist", "recorded"] == recorded_pca_error("mnist", 64) and row["small_norb", "recorded"] is None

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from gonlib.settings import crossing, likelihood_distances, ratios, residuals
+from gonlib.settings import crossing, latent_yardstick, likelihood_distances, ratios, residuals, unexplained
 
 PAPER = {"GON": {"mnist": (0.4, 0.01)}, "AE": {"mnist": (1.2, 0.02)}}
 
@@ -19,13 +19,29 @@ def test_residuals_name_the_nearest_setting_and_ignore_other_data_sets():
     assert table.distance["a"] == pytest.approx(1.0) and table.distance["b"] == pytest.approx(0.0)
 
 
+def test_what_a_setting_leaves_unexplained():
+    table = residuals(runs(("GON", "mnist: a", 0.41), ("AE", "mnist: a", 2.4)), paper=PAPER)
+    assert unexplained(table, "a") == ["MNIST: AE"] and not unexplained(table, "a", factor=3)
+
+
+def test_pca_stands_beside_the_papers_errors():
+    table = latent_yardstick(PAPER)
+    assert list(table.index) == ["MNIST"] and table["the paper's AE"].item() == "1.20"
+    assert table["components for AE's error"].item() < table["components for GON's error"].item()
+
+
+def test_what_chapter_12_says_of_the_number_of_latents():
+    needed = latent_yardstick()["components for GON's error"]
+    assert sorted(needed[["MNIST", "Fashion-MNIST", "CIFAR-10"]]) == [229, 257, 271] and needed["COIL-20"] < 50
+
+
 def test_residuals_without_a_data_set_of_the_paper_are_empty():
     assert residuals(runs(("GON", "digits: a", 1.0)), paper=PAPER).empty
 
 
 def test_ratios_stand_beside_the_papers():
     table = ratios(runs(("GON", "digits: a", 2.0), ("AE", "digits: a", 5.0)), paper=PAPER)
-    assert table.AE["digits", "a"] == pytest.approx(2.5) and table.AE["mnist", "the paper"] == pytest.approx(3.0)
+    assert table.AE["digits", "a"] == pytest.approx(2.5) and table.AE["MNIST", "the paper"] == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize(("gon", "ae", "epoch"), [([3, 2, 1.5], [4, 3, 1], 3), ([3, 2, 1], [4, 3, 2], None),
