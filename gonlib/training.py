@@ -184,9 +184,9 @@ class Training:
         return bool(torch.stack([t.isfinite().all() for t in (self.total, *self.model.parameters())]).all())
 
     def due(self, epoch):
-        """Whether to evaluate: always, but for GLO (an optimisation per image) at ten epochs only."""
+        """Whether to evaluate: always, but for GLO (an optimisation per image) at five epochs only."""
         last = self.done >= self.steps
-        return last or self.config.inference != "free" or epoch % max(self.config.epochs // 10, 1) == 0
+        return last or self.config.inference != "free" or epoch % max(self.config.epochs // 5, 1) == 0
 
     @torch.no_grad()
     def snapshot(self):

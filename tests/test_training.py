@@ -105,7 +105,7 @@ def test_every_image_is_seen_once_in_an_epoch(digits, monkeypatch):
 
 def test_free_latents_are_evaluated_at_some_epochs_only(digits):
     trained = train(tiny("GLO", epochs=25, steps=49, batch_size=48), digits)
-    assert [row["epoch"] for row in trained.history if "test_error" in row] == [*range(2, 25, 2), 25]
+    assert [row["epoch"] for row in trained.history if "test_error" in row] == [5, 10, 15, 20, 25]
     assert len(trained.history) == 25 and "inference.table" not in trained.weights()
     assert (trained.model.inference.visits > 15).all()
 
