@@ -54,6 +54,15 @@ def states(capsys, *arguments):
     return {f"{e['name']}/{c['row']}": c["state"] for e in json.loads(out)["experiments"] for c in e["cells"]}
 
 
+def test_the_dearest_rows_wait_for_all_other_experiments():
+    planned = [(experiments.get(name), experiments.get(name).cells("smoke")) for name in ("table1", "gon")]
+    order = [name.split(" / ")[:2] for name, _ in cli.Runs(planned, [], None, True, None, "cpu").todo.values()]
+    rows = list(dict.fromkeys(map(tuple, order)))
+    assert rows == [("table1", "GON"), ("table1", "AE"), ("table1", "Tied AE"), ("table1", "1 step, detached"),
+                    ("gon", "GON"), ("gon", "1 step, detached"),
+                    ("table1", "10 steps, detached"), ("table1", "10 steps"), ("table1", "GLO")]
+
+
 def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
     code, out, err = call(capsys, "run", "small")
     assert (code, err) == (0, "")
