@@ -287,6 +287,8 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, names
     several = isinstance(metrics, dict)
     metrics = metrics if several else {metrics: ""}
     everything = runs if recorded is None else pd.concat([runs, recorded])
+    if everything.empty:
+        return Html('<span class="state">not run yet</span>')
     columns = list(dict.fromkeys(everything.column))
     if names:
         columns.sort(key=lambda column: "done" not in set(everything.state[everything.column == column]))

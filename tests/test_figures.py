@@ -190,6 +190,11 @@ def test_a_shaded_table():
     assert "1.00" in made and "nan" not in made and 'class="dataframe results"' in made
 
 
+def test_a_table_of_nothing_says_so():
+    assert "not run yet" in figures.table(three()[:0], names=DATASETS)
+    assert figures.shaded(pd.DataFrame(), cmap="Blues").to_html()
+
+
 # --- pictures and curves ---------------------------------------------------------------------------------------------
 
 
