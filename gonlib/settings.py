@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from .experiments import curves
 from .linear import components_for, recorded_pca_error
 from .paper import DATASETS, TABLE1
 
@@ -73,6 +74,21 @@ def crossing(curves, first="GON", second="AE", metric="test_error"):
         return None
     above = below[~below]
     return int(below.index[0] if above.empty else below.index[below.index > above.index[-1]][0])
+
+
+def crossings(runs, first="GON", second="AE"):
+    """For each column of an experiment's finished runs: how long they were trained, and the `crossing` of two rows.
+
+    A DataFrame with the columns `epochs`, `seeds` and, as text, from which epoch on the second is ahead.
+    """
+    lines = {}
+    for column, part in runs[runs.state == "done"].groupby("column", sort=False):
+        pair = part[part.row.isin([first, second])]
+        if pair.row.nunique() == 2:
+            epoch = crossing(curves(pair), first, second)
+            lines[column] = {"epochs": int(pair.epochs.max()), "seeds": pair.seed.nunique(),
+                             f"{second} ahead from epoch": "never" if epoch is None else str(epoch)}
+    return pd.DataFrame.from_dict(lines, orient="index")
 
 
 def likelihood_distances(runs, metric="test_bits"):

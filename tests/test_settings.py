@@ -1,9 +1,11 @@
 """The inverse problem of chapter 12: residuals, ratios, crossings."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
-from gonlib.settings import crossing, latent_yardstick, likelihood_distances, ratios, residuals, unexplained
+from gonlib.settings import crossing, crossings, latent_yardstick, likelihood_distances, ratios, residuals, unexplained
 
 PAPER = {"GON": {"mnist": (0.4, 0.01)}, "AE": {"mnist": (1.2, 0.02)}}
 
@@ -50,6 +52,19 @@ def test_crossing_is_where_the_second_stays_below(gon, ae, epoch):
     curves = pd.DataFrame([{"epoch": i + 1, "row": row, "test_error": v} for row, values in (("GON", gon), ("AE", ae))
                            for i, v in enumerate(values)])
     assert crossing(curves) == epoch
+
+
+def test_crossings_of_each_column_that_has_both_models():
+    def stored(row, column, errors, seed=0):
+        history = pd.DataFrame({"epoch": range(1, 1 + len(errors)), "test_error": errors})
+        return {"row": row, "column": column, "seed": seed, "state": "done", "epochs": len(errors),
+                "run": SimpleNamespace(history=history)}
+
+    frame = pd.DataFrame([stored("GON", "a", [3, 2]), stored("AE", "a", [4, 1]), stored("GON", "b", [1, 1]),
+                          stored("AE", "b", [2, 2]), stored("GON", "c", [1, 1])])
+    found = crossings(frame)
+    assert found["AE ahead from epoch"].to_dict() == {"a": "2", "b": "never"} and set(found.epochs) == {2}
+    assert crossings(frame[:0]).empty
 
 
 def test_the_nearest_likelihood_comes_first():
