@@ -21,8 +21,9 @@ def pca_errors(data):
 
 
 def pca_error(data, components):
-    """The error of PCA with that many components."""
-    return float(pca_errors(data)[components])
+    """The error of PCA with that many components (or all there are)."""
+    errors = pca_errors(data)
+    return float(errors[min(components, len(errors) - 1)])
 
 
 def recorded_pca():

@@ -29,6 +29,7 @@ def digits():
 def test_pca_loses_nothing_with_as_many_components_as_pixels(digits):
     assert pca_error(digits, 64) == pytest.approx(0, abs=1e-9)
     assert pca_error(digits, 10) > pca_error(digits, 20) > 0
+    assert pca_error(digits, 1000) == pca_error(digits, 64)
 
 
 def test_softmax_regression_needs_rank_to_tell_ten_classes_apart(digits):
