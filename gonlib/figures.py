@@ -316,7 +316,7 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, names
 
 def shaded(frame, numbers="{:.2f}", **gradient):
     """A DataFrame as a table with its fields shaded by value; `gradient` is for pandas' `Styler.background_gradient`."""
-    style = frame.style.format(numbers, na_rep="").background_gradient(axis=None, **gradient)
+    style = frame.style.format(numbers, na_rep="").background_gradient(axis=None, text_color_threshold=0.18, **gradient)
     return style.set_table_attributes('class="dataframe results"')
 
 

@@ -159,6 +159,35 @@ def test_pages_follow_the_system_into_the_dark(browser, smoke_book, dark):
     assert (np.median(shown) < 60) if dark else (np.median(shown) > 200)
 
 
+CONTRASTS = """(() => {
+  const rgb = text => text.match(/[0-9.]+/g).map(Number);
+  const light = text => rgb(text).slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const colour = getComputedStyle(node).backgroundColor;
+      if (rgb(colour).length < 4 || rgb(colour)[3] > 0.5) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.querySelectorAll(".cell_output :is(th, td)")].filter(cell => cell.textContent.trim()).map(cell => {
+    const [a, b] = [light(getComputedStyle(cell).color), light(behind(cell))];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  });
+})()"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", ["04-table1", "12-settings", "22-ledger", "speed"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_tables_can_be_read(browser, smoke_book, name, dark):
+    """Pandas' tables, shaded ones, and ours: the contrast of every field is at least that which WCAG asks of large text."""
+    browser.open((smoke_book.html / f"{name}.html").as_uri(), dark=dark)
+    contrasts = browser.evaluate(CONTRASTS)
+    assert len(contrasts) > 10 and min(contrasts) > 3
+
+
 @needs_chromium
 def test_search_finds_a_page_without_a_server(browser, smoke_book):
     browser.open((smoke_book.html / "search.html").as_uri() + "?q=profile")
