@@ -13,7 +13,7 @@ import torch
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
-from . import extras
+from . import experiments, extras
 from .decoders import ACTIVATIONS
 
 # One colour per kind of model through the whole book (Okabe-Ito, readable for colour-blind eyes).
@@ -312,6 +312,16 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, names
     if transpose:
         frame = (frame.droplevel(1, axis=1) if frame.columns.get_level_values(1).nunique() == 1 else frame).T
     return Html(f'<div class="table-scroll">{frame.to_html(escape=False, border=0, classes="results")}</div>')
+
+
+def recorded(name, metrics="test_error", **options):
+    """The table of an experiment's recorded runs, at the paper's schedule, or else the command that makes them."""
+    runs = experiments.recorded(name)
+    if (runs.state == "not run").all():
+        sets = ", ".join(dict.fromkeys(c.dataset for c in runs.config))
+        return Html(f'<p><span class="state">Not run yet:</span> {len(runs)} runs on {sets}. '
+                    f"<code>python -m gonlib run {name} --profile paper --device cuda</code></p>")
+    return table(runs, metrics, recorded=runs, **options)
 
 
 def shaded(frame, numbers="{:.2f}", **gradient):

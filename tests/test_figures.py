@@ -15,6 +15,7 @@ from PIL import Image
 from gonlib import figures
 from gonlib.config import Config
 from gonlib.paper import DATASETS
+from gonlib.store import Store
 
 
 def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
@@ -183,6 +184,14 @@ def test_data_sets_with_results_come_first_and_a_row_can_be_added():
     assert list(dict.fromkeys(top for _, top, _ in cells)) == ["digits", "COIL-20", "MNIST", "Small NORB"]
     assert cells["PCA", "COIL-20", "recorded"] == "0.64" and cells["PCA", "Small NORB", "recorded"] == ""
     assert cells["GON", "MNIST", "recorded"] == "not run yet" and cells["GON", "Small NORB", "recorded"] == "needs data"
+
+
+def test_recorded_runs_or_how_to_make_them(monkeypatch, tmp_path):
+    assert "<table" in figures.recorded("table1") and "paper" in figures.recorded("table1")
+    monkeypatch.setattr("gonlib.experiments.recorded_store", lambda: Store(tmp_path))
+    line = figures.recorded("activations", transpose=True)
+    assert "<table" not in line and BeautifulSoup(line, "html.parser").text.startswith("Not run yet: 144 runs on cifar10")
+    assert "python -m gonlib run activations --profile paper" in line
 
 
 def test_a_shaded_table():
