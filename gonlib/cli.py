@@ -160,10 +160,8 @@ class Runs:
         options = {"deadline": self.deadline, "keep_weights": self.keep_weights}
         for config, run in self.engine(self._pending(), self.stores[0], **options):
             self.trained += 1
-            for experiment in self.experiments[config.hash]:
-                experiment.finish(run, self.device)
-            self._line(self.todo[config.hash][0], run)
             self._finished(run)
+            self._line(self.todo[config.hash][0], run)
 
     def _pending(self):
         """The configs to train, in order; those that are there already are ticked off on the way."""
@@ -172,7 +170,10 @@ class Runs:
         for _, config in list(self.todo.values()):
             run = find_run(config, self.stores)
             if run:
-                self._finished(run)
+                try:
+                    self._finished(run)
+                except UserError as fault:
+                    self.without_data[config.dataset] = str(fault)
                 continue
             if self.deadline is not None and time.monotonic() > self.deadline:
                 return
@@ -185,9 +186,12 @@ class Runs:
                 yield config
 
     def _finished(self, run):
+        """Tick a run off, and keep of it what its experiments keep: another experiment may have trained it."""
         name, _ = self.left.pop(run.hash)
         if run.status == "failed":
             self.failed.append((name, run))
+        for experiment in self.experiments[run.hash]:
+            experiment.finish(run, self.device)
 
     def _line(self, name, run):
         numbers = {key: run.metrics[key] for key in ("test_error", "test_bits") if run.metrics.get(key) is not None}

@@ -148,7 +148,8 @@ class Store:
     def merge(self, other, weights=True, partials=True):
         """Take the runs of another store (a folder, or a tar made by `pack`) that are missing here; a `Merge` report.
 
-        Nothing here is overwritten. Checkpoints of unfinished runs are taken if nothing of the run is here.
+        Nothing here is overwritten; a run that is here gets files that it lacks. Checkpoints of unfinished runs are
+        taken if nothing of the run is here.
         """
 
         def wanted(name):
@@ -184,8 +185,9 @@ class Store:
             report.conflicts.append(folder.name)
         else:
             report.identical.append(folder.name)
-            if run.has_weights and not (target / WEIGHTS).exists():
-                os.replace(folder / WEIGHTS, target / WEIGHTS)
+            for file in folder.iterdir():  # weights, pictures and tables that were kept of it later
+                if not (target / file.name).exists():
+                    os.replace(file, target / file.name)
 
     def pack(self, path, configs=None, weights=True):
         """Write the runs of `configs` (default: all), and checkpoints of unfinished ones, into one tar (or .tar.xz)."""

@@ -79,6 +79,18 @@ def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
     assert states(capsys).keys() == {"small/GON", "small/AE", "breaking/NaN", "breaking/GON"}
 
 
+def test_pictures_are_kept_of_a_run_that_another_experiment_trained(here, capsys, monkeypatch):
+    def keep(run, device):
+        (run.folder / "picture").write_text(device)
+
+    pictures = Experiment("pictures", "Another one", lambda dataset: [("GON", dataset, {})], keep=keep)
+    monkeypatch.setitem(status.EXPERIMENTS, "pictures", pictures)
+    assert call(capsys, "run", "breaking", "-p", "rate", "1e-4")[0] == 0
+    assert not list(here.rglob("picture"))
+    assert call(capsys, "run", "pictures") == (0, "0 runs trained, 1 were there already, 0 left.\n", "")
+    assert [path.read_text() for path in here.rglob("picture")] == ["cpu"]
+
+
 def test_a_failed_run_is_listed_and_the_others_go_on(here, capsys):
     code, out, err = call(capsys, "run", "breaking")
     assert code == 1

@@ -324,6 +324,17 @@ def test_merging_takes_what_is_missing_and_counts_the_rest(trained, tmp_path):
     assert made.merge(tmp_path).identical == [TINY.hash]  # itself
 
 
+def test_merging_completes_a_run_that_is_here(trained, tmp_path):
+    other, folder = copy(trained, tmp_path / "other")
+    (folder / "diversity.csv").write_text("later")
+    made, bare = Store(tmp_path / "here"), tmp_path / "here" / TINY.hash
+    made.merge(trained.root, weights=False)
+    assert made.merge(other.root, weights=False).identical == [TINY.hash]
+    assert (bare / "diversity.csv").read_text() == "later" and not made.find(TINY).has_weights
+    made.merge(other.root)
+    assert made.find(TINY).has_weights and tree(bare) == tree(folder)
+
+
 def test_a_different_result_is_reported_and_not_overwritten(trained, tmp_path):
     made, folder = copy(trained, tmp_path / "a")
     metrics = json.loads((folder / "metrics.json").read_text())
