@@ -99,8 +99,8 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     names = list(dict.fromkeys(curves[panel]))
     per_row = per_row or (2 if len(names) in (2, 4) else min(3, len(names)))
     rows = math.ceil(len(names) / per_row)
-    fig, axes = plt.subplots(rows, per_row, figsize=(max(2.5 * per_row, 4.8), 2.6 * rows), sharex=True, sharey=share,
-                             squeeze=False)
+    size = (max(2.5 * per_row, 4.8), 2.6 * rows) if len(names) > 1 else None  # None: as a figure of one panel
+    fig, axes = plt.subplots(rows, per_row, figsize=size, sharex=True, sharey=share, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         plot_curves(curves[curves[panel] == name], ax=axis, **options)
         axis.set_title(name)
@@ -108,12 +108,12 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
             axis.label_outer()
         elif axis not in axes[:, 0]:
             axis.set_ylabel("")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
+    lines = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
-    fig.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
+    fig.legend(lines.values(), lines, loc="outside upper center", ncols=min(len(lines), 4))
     return fig
 
 
