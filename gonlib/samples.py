@@ -32,6 +32,16 @@ def keep_samples(run, device="cpu"):
     extras.table(run, "diversity", lambda: pd.DataFrame([diversity(samples, data.train, data.test)]))
 
 
+def beside_nearest(runs, n=12):
+    """{title: pictures (n, C, H, H)}: samples of the runs of seed 0, and under them the training image nearest to each."""
+    rows = {}
+    for run in runs[(runs.state == "done") & (runs.seed == 0)].itertuples():
+        for name in ("samples", "nearest"):
+            if (strip := extras.pictures(run.run, name)) is not None:
+                rows[f"{run.row}, {run.column}\n{name}"] = strip[:n]
+    return extras.alike(rows)
+
+
 @torch.no_grad()
 def keep_reconstructions(run, device="cpu"):
     """Keep with a model of large pictures some test "images" and their "reconstructions"."""

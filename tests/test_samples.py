@@ -1,6 +1,7 @@
 """Samples and latents: measures that know copies from news, fits that keep what they fit."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -75,6 +76,11 @@ def test_what_is_kept_of_a_variational_model(tmp_path):
     samples.keep_samples(run)
     assert extras.pictures(run, "samples").shape == extras.pictures(run, "nearest").shape == (16, 1, 8, 8)
     assert set(extras.table(run, "diversity")) == {"spread", "novelty", "variety"}
+    line = {"row": "VGON", "column": "digits", "state": "done", "seed": 0, "run": run}
+    lines = pd.DataFrame([line, line | {"row": "VAE", "run": run_of(tmp_path)}, line | {"state": "not run", "run": None}])
+    shown = samples.beside_nearest(lines, n=5)  # of the second nothing is kept
+    assert [title.split() for title in shown] == [["VGON,", "digits", "samples"], ["VGON,", "digits", "nearest"]]
+    assert torch.equal(shown["VGON, digits\nnearest"], extras.pictures(run, "nearest")[:5])
     model = run.load_model()
     assert torch.equal(samples.draw(model, 4), samples.draw(model, 4)) and samples.draw(model, 4).shape == (4, 1, 8, 8)
     assert torch.allclose(samples.draw(model, 4)[:2], samples.draw(model, 2), atol=1e-6)  # each is decoded alone
