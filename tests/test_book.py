@@ -171,18 +171,18 @@ CONTRASTS = """(() => {
     }
     return "rgb(255, 255, 255)";
   };
-  return [...document.querySelectorAll(".cell_output :is(th, td)")].filter(cell => cell.textContent.trim()).map(cell => {
-    const [a, b] = [light(getComputedStyle(cell).color), light(behind(cell))];
+  return [...document.querySelectorAll(".cell_output :is(th, td, p, code)")].filter(it => it.textContent.trim()).map(it => {
+    const [a, b] = [light(getComputedStyle(it).color), light(behind(it))];
     return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   });
 })()"""
 
 
 @needs_chromium
-@pytest.mark.parametrize("name", ["04-table1", "12-settings", "22-ledger", "speed"])
+@pytest.mark.parametrize("name", ["04-table1", "09-architectures", "12-settings", "22-ledger", "speed"])
 @pytest.mark.parametrize("dark", [False, True])
-def test_tables_can_be_read(browser, smoke_book, name, dark):
-    """Pandas' tables, shaded ones, and ours: the contrast of every field is at least that which WCAG asks of large text."""
+def test_outputs_can_be_read(browser, smoke_book, name, dark):
+    """Pandas' tables, shaded ones, ours, and words: the contrast is at least that which WCAG asks of large text."""
     browser.open((smoke_book.html / f"{name}.html").as_uri(), dark=dark)
     contrasts = browser.evaluate(CONTRASTS)
     assert len(contrasts) > 10 and min(contrasts) > 3
