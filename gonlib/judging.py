@@ -170,9 +170,10 @@ def basis(runs):
     datasets = ", ".join(dict.fromkeys(DATASETS.get(c.dataset, c.dataset) for c in runs.config))
     epochs = sorted({int(run.metrics.get("epochs", 0)) for run in runs.run})
     steps = sorted({int(run.metrics.get("steps", 0)) for run in runs.run})
-    seeds = int(runs.groupby(["row", "column"]).seed.nunique().max())
+    seeds = sorted(set(runs.groupby(["row", "column"]).seed.nunique()))
     devices = ", ".join(dict.fromkeys(run.provenance["device"] for run in runs.run))
-    return f"{datasets}; {_span(epochs)} epochs ({_span(steps)} steps); {seeds} seed{'s' * (seeds > 1)}; {devices}"
+    length, several = f"{_span(epochs)} epochs ({_span(steps)} steps)", "s" * (seeds[-1] > 1)
+    return f"{datasets}; {length}; {_span(seeds)} seed{several}; {devices}"
 
 
 def _span(values):

@@ -87,6 +87,13 @@ def test_the_papers_own_table_bears_out_its_claims(claim):
     verdict = judge(claim, as_published())
     assert verdict.verdict == "holds", verdict.sentence
     assert verdict.hashes and "MNIST, Fashion-MNIST, Small NORB, COIL-20, CIFAR-10; 500 epochs" in verdict.basis
+    assert "; 3 seeds; " in verdict.basis
+
+
+def test_a_verdict_says_where_rows_have_fewer_seeds():
+    runs = as_published()["table1"]
+    verdict = judge("C3", {"table1": runs[(runs.row != "GON") | (runs.seed == 0)]})
+    assert "; 1 to 3 seeds; " in verdict.basis
 
 
 @pytest.mark.parametrize("claim, changes, expected", [
