@@ -90,6 +90,8 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
     ax.set(xlabel={"seconds": "seconds of training"}.get(x, x), ylabel=label, yscale="log" if log else "linear")
     if x == "epoch":
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if len(names) > 4:  # above the curves, where it hides none
+        sns.move_legend(ax, "lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     ax.get_legend().set_title("")
     return ax
 

@@ -37,7 +37,7 @@ def table(kind, part):
     found = recorded(kind)
     rows = None if found is None else found[0][found[0].case.str.startswith(part)]
     if rows is None or rows.empty:
-        return f"{kind}: {NOT_MEASURED}."
+        return pd.DataFrame({kind: [NOT_MEASURED]}).style.hide(axis="index")
     shown = pd.DataFrame({
         "case": rows.case.str.partition(": ")[2], "batch": rows.batch, "variant": rows.variant,
         "ms": [_time(ms, spread) for ms, spread in zip(rows.ms, rows.spread, strict=True)],

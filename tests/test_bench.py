@@ -109,7 +109,7 @@ def test_the_command_writes_and_records(recorded, capsys):
 
 def test_what_was_not_measured_says_so(recorded):
     assert speed.conditions("cuda") == "cuda: not measured yet."
-    assert speed.table("cuda", "training step") == "cuda: not measured yet."
+    assert speed.table("cuda", "training step").data.to_dict("list") == {"cuda": ["not measured yet"]}
     assert speed.ratio("cuda", "training step: conv 32/16", 64, "reference", "exact") == "not measured yet"
     assert speed.plot_scaling("cuda") is None
 
