@@ -1,5 +1,7 @@
 """The inverse problem of chapter 12: which setting, left unsaid by the paper, comes nearest to its Table 1?"""
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -92,8 +94,11 @@ def crossings(runs, first="GON", second="AE"):
 
 
 def likelihood_distances(runs, metric="test_bits"):
-    """Mean |ours - the paper's| bits/dim of each likelihood over the cells of Table 2 at hand, nearest first; a Series."""
-    done = runs[(runs.state == "done") & runs.paper.notna()]
-    distance = [abs(getattr(r, metric) - r.paper[0]) for r in done.itertuples()]
+    """Mean |ours - the paper's| bits/dim of each likelihood over the cells of Table 2 at hand, nearest first; a Series.
+
+    A failed run is infinitely far: its likelihood cannot have made the table at these settings.
+    """
+    done = runs[runs.state.isin(["done", "failed"]) & runs.paper.notna()]
+    distance = [abs(getattr(r, metric) - r.paper[0]) if r.state == "done" else math.inf for r in done.itertuples()]
     kinds = [row.split(", ")[1] for row in done.row]
     return pd.Series(distance, index=kinds, dtype=float).groupby(level=0).mean().sort_values()

@@ -74,3 +74,5 @@ def test_the_nearest_likelihood_comes_first():
     found = likelihood_distances(frame)
     assert found.to_dict() == pytest.approx({"gaussian": 0.3, "bernoulli": 5.0}) and found.index[0] == "gaussian"
     assert likelihood_distances(frame[frame.paper.isna()]).empty
+    failed = frame.assign(state=["failed" if row == frame.row[0] else "done" for row in frame.row])
+    assert likelihood_distances(failed).max() == float("inf")  # the others of that likelihood do not hide it
