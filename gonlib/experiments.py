@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from . import data, generalisations, implicit, interpolation, latents, montecarlo, paper, samples, superresolution
+from . import (
+    data,
+    generalisations,
+    implicit,
+    interpolation,
+    latents,
+    montecarlo,
+    more_steps,
+    paper,
+    samples,
+    superresolution,
+)
 from .config import Config
 from .decoders import ACTIVATIONS
 from .errors import UserError, unknown
@@ -189,7 +200,8 @@ CHANGES = {
 
 @experiment("settings", "What were the settings of Table 1? One change at a time, short runs")
 def settings(dataset, changes=tuple(CHANGES), models=SINGLE_STEP):
-    return [(model, f"{dataset}: {name}", MODELS[model] | CHANGES[name]) for name in changes for model in models]
+    data = paper.DATASETS.get(dataset, dataset)
+    return [(model, f"{data}: {name}", MODELS[model] | CHANGES[name]) for name in changes for model in models]
 
 
 @experiment("table1", "Table 1: validation reconstruction error", last=SEVEN[4:])
@@ -295,6 +307,12 @@ def glo_steps(dataset, fits=(100, 500, 2000)):
     return [(f"GLO, {steps:,} steps", dataset, MODELS["GLO"] | {"free_steps": steps}) for steps in fits]
 
 
+@experiment("more-steps", "Why several steps gain nothing: more of them at evaluation", keep=more_steps.keep)
+def further_steps(dataset, models=("GON", "10 steps", "1 step, detached", "10 steps, detached")):
+    return [(name, dataset, MODELS[name]) for name in models]
+
+
+@experiment("more-steps-implicit", "More steps at evaluation, without normalisation", keep=more_steps.keep)
 @experiment("implicit", "Figure 4: implicit GONs with few parameters", keep=implicit.keep)
 def implicit_gon(dataset):
     return [("implicit GON", dataset, MODELS["implicit GON"])]
