@@ -9,18 +9,21 @@ from .experiments import curves
 from .linear import components_for, recorded_pca_error
 from .paper import DATASETS, TABLE1
 
+OURS = {theirs: ours for ours, theirs in DATASETS.items()}
+
 
 def split_columns(runs):
     """Finished runs of the experiment `settings` with their column "data set: change" as two columns."""
     done = runs[runs.state == "done"]
     dataset, change = zip(*(c.rsplit(": ", 1) for c in done.column), strict=True) if len(done) else ((), ())
-    return done.assign(dataset=dataset, change=change)
+    return done.assign(dataset=[OURS.get(name, name) for name in dataset], change=change)
 
 
 def residuals(runs, metric="test_error", paper=TABLE1):
     """How far each setting is from the paper: log10(ours / paper) per row and data set, and its root mean square.
 
-    A DataFrame with a row per setting, nearest first, a column per (data set, row of Table 1) at hand, and `distance`.
+    A DataFrame with a row per setting, nearest first, a column per (data set, row of Table 1) at hand, `distance`, and
+    `up to scale`, the distance left when one factor per data set, the best, is allowed: of the ratios between rows.
     An error ten times too large counts 1. A setting misses a cell of another: only cells that all have are compared.
     """
     rows = split_columns(runs)
@@ -30,13 +33,15 @@ def residuals(runs, metric="test_error", paper=TABLE1):
     rows = rows.assign(residual=[np.log10(getattr(r, metric) / paper[r.row][r.dataset][0]) for r in rows.itertuples()])
     rows["dataset"] = rows.dataset.map(DATASETS)
     table = rows.pivot_table(index="change", columns=["dataset", "row"], values="residual", sort=False).dropna(axis=1)
+    relative = table - table.T.groupby(level="dataset").transform("mean").T
     table["distance", ""] = np.sqrt((table**2).mean(axis=1))
+    table["up to scale", ""] = np.sqrt((relative**2).mean(axis=1))
     return table.sort_values(("distance", "")).rename_axis(index=None, columns=(None, None))
 
 
 def unexplained(residuals, setting, factor=1.25):
     """Cells of Table 1, "data set: row", that a setting misses by more than a factor, from a table of `residuals`."""
-    missed = residuals.loc[setting].drop(("distance", ""))
+    missed = residuals.loc[setting].drop(["distance", "up to scale"], level=0)
     return [f"{dataset}: {row}" for (dataset, row), value in missed.items() if abs(value) > np.log10(factor)]
 
 

@@ -21,6 +21,13 @@ def test_residuals_name_the_nearest_setting_and_ignore_other_data_sets():
     assert table.distance["a"] == pytest.approx(1.0) and table.distance["b"] == pytest.approx(0.0)
 
 
+def test_up_to_scale_a_factor_common_to_a_data_set_is_forgiven_and_a_ratio_is_not():
+    table = residuals(runs(("GON", "MNIST: a", 4.0), ("AE", "MNIST: a", 12.0), ("GON", "MNIST: b", 0.4),
+                           ("AE", "MNIST: b", 12.0)), paper=PAPER)
+    assert table["up to scale"].to_dict() == pytest.approx({"a": 0.0, "b": 0.5})
+    assert table.distance["a"] == pytest.approx(1.0)
+
+
 def test_what_a_setting_leaves_unexplained():
     table = residuals(runs(("GON", "mnist: a", 0.41), ("AE", "mnist: a", 2.4)), paper=PAPER)
     assert unexplained(table, "a") == ["MNIST: AE"] and not unexplained(table, "a", factor=3)
