@@ -115,7 +115,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
         axis.set_visible(False)
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
-    fig.legend(lines.values(), lines, loc="outside upper center", ncols=min(len(lines), 4))
+    fig.legend(lines.values(), lines, loc="outside upper center", ncols=min(len(lines), max(3, per_row + 1)))
     return fig
 
 
