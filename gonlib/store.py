@@ -207,7 +207,8 @@ class Store:
 
 
 def _write_table(path, rows):
-    files.write(path, pd.DataFrame(rows).to_csv(index=False).encode())
+    text = pd.DataFrame(rows).to_csv(index=False, float_format="%.7g")  # digits of float32: recorded curves stay small
+    files.write(path, text.encode())
 
 
 def _begin(partial, config, made):
