@@ -6,10 +6,11 @@ import pandas as pd
 import torch
 
 from . import extras
-from .evaluation import as_float, evaluate
+from .evaluation import as_float
+from .origin import descend
 from .store import load_data
 
-COUNTS = (1, 2, 5, 10, 20, 50, 100)  # the first is what the others are compared with
+COUNTS = (1, 2, 5, 10, 20, 50)
 
 
 @contextmanager
@@ -22,20 +23,24 @@ def taking(model, steps):
         model.inference.steps = was
 
 
+@torch.no_grad()
 def by_steps(model, images, config, counts=COUNTS):
-    """A DataFrame with a row per number of gradient steps at evaluation, on images (N, C, H, W) uint8.
+    """A DataFrame with a row per number of gradient steps at evaluation, on images (N, C, H, W) uint8, batch by batch.
 
-    Columns: `steps`; `error`, the summed squared error per image; `moved`, how far the latents of a first batch lie from
-    those of one step, in lengths of that step.
+    Columns: `steps`; `error`, the summed squared error per image; `moved`, how far latents lie from those of one step,
+    in lengths of that step.
     """
-    first, found = as_float(images[: config.batch_size]), []
-    for steps in counts:
-        with taking(model, steps), torch.no_grad(), model.evaluating(config.evaluation):
-            error, z = evaluate(model, images, config)["error"], model.encode(first)
-        one = found[0]["latents"] if found else z
-        moved = ((z - one).norm(dim=1) / one.norm(dim=1)).mean().item()
-        found.append({"steps": steps, "error": error, "moved": moved, "latents": z})
-    return pd.DataFrame(found).drop(columns="latents")
+    totals = torch.zeros(len(counts), 2, dtype=torch.float64)
+    with model.evaluating(config.evaluation), taking(model, 1):
+        for x in as_float(images).split(config.batch_size):
+            z, taken = model.encode(x), 1
+            one = z
+            for total, steps in zip(totals, counts, strict=True):
+                z, taken = descend(model, x, z, steps - taken, model.inference.step_size), steps
+                moved = (z - one).norm(dim=1) / one.norm(dim=1)
+                total += torch.stack([(model.decode(z) - x).square().sum(), moved.sum()]).cpu()
+    error, moved = (totals / len(images)).T.tolist()
+    return pd.DataFrame({"steps": counts, "error": error, "moved": moved})
 
 
 def keep(run, device="cpu"):
