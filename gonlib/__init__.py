@@ -1,9 +1,23 @@
-"""gonlib: Gradient Origin Networks, a decoder without an encoder. See the book's chapter 2 for the idea."""
+"""gonlib: Gradient Origin Networks, a decoder without an encoder. See the book's chapter 2 for the idea.
 
-from .config import Config
-from .errors import UserError
-from .models import MODELS, Model, build
-from .training import evaluate, train
+The names below are loaded when they are first used, so that the command line starts without torch.
+"""
 
-__all__ = ["MODELS", "Config", "Model", "UserError", "build", "evaluate", "train"]
+import importlib
+
 __version__ = "0.1.0"
+_HOMES = {
+    "MODELS": "method.models", "Model": "method.models", "build": "method.models", "load": "data.datasets",
+    "Config": "training.config", "evaluate": "training.evaluation", "train": "training.loop", "UserError": "errors",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -70,10 +70,11 @@ def parser(argv):
     merge.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     merge.add_argument("--into", choices=("local", "recorded"), default="local", help="recorded: the book's own runs")
     merge.add_argument("--no-weights", action="store_true", help="leave weights out")
-    for name, text in (("book", "Execute the notebooks and build the book."), ("bench", "Measure speed.")):
+    for name, place, text in (("book", "book.notebooks", "Execute the notebooks and build the book."),
+                              ("bench", "bench.measure", "Measure speed.")):
         command = add(name, None, text)
         if argv[:1] == [name]:
-            module = importlib.import_module(f"gonlib.{name}")
+            module = importlib.import_module(f"gonlib.{place}")
             module.add_arguments(command)
             command.set_defaults(command=module.main)
     if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
@@ -92,8 +93,8 @@ def seconds(text):
 def run_command(args):
     """Train what is missing; see `Runs`."""
     began = time.monotonic()
-    from .status import plan
-    from .store import Store, local_store, recorded_store
+    from .runs.store import Store, local_store, recorded_store
+    from .study.status import plan
 
     if args.pack and not args.pack.absolute().parent.is_dir():
         raise UserError(f"there is no folder {args.pack.absolute().parent} to write {args.pack.name} into.")
@@ -113,9 +114,9 @@ def _engine(args):
     """The function of engines.py that trains, its own options filled in, and the device for other work than that."""
     from functools import partial
 
-    from . import engines
-    from .capture import choose
-    from .profiles import device_of
+    from .runs import engines
+    from .study.profiles import device_of
+    from .training.forms import choose
 
     if args.at_once < 1 or (args.gpus_per_run or 0) < 0:
         raise UserError("--at-once is a whole number of at least 1, --gpus-per-run a number of at least 0.")
@@ -165,7 +166,7 @@ class Runs:
 
     def _pending(self):
         """The configs to train, in order; those that are there already are ticked off on the way."""
-        from .store import find_run, load_data
+        from .runs.store import find_run, load_data
 
         for _, config in list(self.todo.values()):
             run = find_run(config, self.stores)
@@ -214,16 +215,16 @@ class Runs:
 
 def _device(args):
     """The device asked for, or the profile's; `UserError` if it is not there."""
-    from .profiles import device_of
-    from .store import check_device
+    from .runs.store import check_device
+    from .study.profiles import device_of
 
     return check_device(args.device or device_of(args.profile))
 
 
 def status_command(args):
     """Print the state of every cell."""
-    from . import status
-    from .store import local_store, recorded_store
+    from .runs.store import local_store, recorded_store
+    from .study import status
 
     planned = status.plan(args.experiments, args.profile, args.parameters)
     found = status.status(planned, [local_store(), recorded_store()], _device(args))
@@ -232,8 +233,8 @@ def status_command(args):
 
 def why_command(args):
     """Print how runs differ."""
-    from . import status
-    from .store import local_store, recorded_store
+    from .runs.store import local_store, recorded_store
+    from .study import status
 
     planned = status.plan([], args.profile, args.parameters)
     print(status.why(args.targets, planned, [local_store(), recorded_store()], _device(args)))
@@ -241,7 +242,7 @@ def why_command(args):
 
 def merge_command(args):
     """Merge other stores into one."""
-    from .store import local_store, recorded_store
+    from .runs.store import local_store, recorded_store
 
     into, clean = recorded_store() if args.into == "recorded" else local_store(), True
     for path in args.paths:

@@ -6,7 +6,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from gonlib import data
+from gonlib.data import datasets
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def example(name, train=20, test=10):
     """Random arrays of the right kind for a prepared file."""
     random, arrays = np.random.default_rng(0), {"source": "a test"}
     for part, count in (("train", train), ("test", test)):
-        arrays[f"{part}_images"] = random.integers(0, 256, (count, *data.OFFICIAL[name][1]), np.uint8)
+        arrays[f"{part}_images"] = random.integers(0, 256, (count, *datasets.OFFICIAL[name][1]), np.uint8)
         arrays[f"{part}_labels"] = np.arange(count, dtype=np.uint8) // 5
     return arrays
 

@@ -7,21 +7,24 @@ import pandas as pd
 import pytest
 import torch
 
-from gonlib import bench, cli, provenance, speed
+from gonlib import cli
+from gonlib.bench import measure
+from gonlib.bench import recorded as speed
+from gonlib.runs import provenance
 
 matplotlib.use("agg")
-ROW = dict.fromkeys(bench.COLUMNS, 1.0)
+ROW = dict.fromkeys(measure.COLUMNS, 1.0)
 
 
 def rows(*found):
     """A table of (case, variant, batch, ms) as measured on the CPU."""
     fields = ("case", "variant", "batch", "ms")
-    return pd.DataFrame([ROW | dict(zip(fields, row, strict=True)) | {"device": "cpu"} for row in found])[bench.COLUMNS]
+    return pd.DataFrame([ROW | dict(zip(fields, row, strict=True)) | {"device": "cpu"} for row in found])[measure.COLUMNS]
 
 
 def test_works_take_turns_and_their_medians_are_of_single_calls(monkeypatch):
     clock, calls = [0.0], []
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
 
     def work(name, seconds):
         def call():
@@ -30,7 +33,7 @@ def test_works_take_turns_and_their_medians_are_of_single_calls(monkeypatch):
 
         return call
 
-    found = bench.interleaved({"slow": work("slow", 0.04), "fast": work("fast", 0.01)}, "cpu", seconds=0.3)
+    found = measure.interleaved({"slow": work("slow", 0.04), "fast": work("fast", 0.01)}, "cpu", seconds=0.3)
     assert found["slow"] == pytest.approx((40, 0))
     assert found["fast"] == pytest.approx((10, 0))
     assert "".join(name[0] for name in calls) == "ss" + "ff" + "sff" * 5  # warm-up, one timed call, then turns
@@ -38,17 +41,17 @@ def test_works_take_turns_and_their_medians_are_of_single_calls(monkeypatch):
 
 def test_peak_memory_is_what_a_call_adds():
     kept = torch.ones(2**20)
-    peak = bench.peak_mib(lambda: (kept + 1).mul(2).sum(), "cpu")
+    peak = measure.peak_mib(lambda: (kept + 1).mul(2).sum(), "cpu")
     assert 8 <= peak < 8.1
 
 
 def test_a_step_is_measured_in_all_variants(monkeypatch):
-    monkeypatch.setitem(bench.CASES, "tiny", (1, {"size": 8, "latents": 4, "filters": 2}))
-    (found,) = bench.steps("cpu", ["tiny"], (4,), seconds=0.01)
+    monkeypatch.setitem(measure.CASES, "tiny", (1, {"size": 8, "latents": 4, "filters": 2}))
+    (found,) = measure.steps("cpu", ["tiny"], (4,), seconds=0.01)
     assert [row["variant"] for row in found] == ["reference", "exact", "decoder alone"]
-    assert all(list(row) == bench.COLUMNS and row["ms"] > 0 and row["peak_mib"] > 0 for row in found)
+    assert all(list(row) == measure.COLUMNS and row["ms"] > 0 and row["peak_mib"] > 0 for row in found)
     assert found[0]["times_faster_than_reference"] == 1
-    step = bench.step_of("exact", "tiny", 4, "cpu")
+    step = measure.step_of("exact", "tiny", 4, "cpu")
     before = [p.clone() for p in step.run.model.parameters()]
     for _ in range(9):  # more than an epoch
         step()
@@ -57,23 +60,23 @@ def test_a_step_is_measured_in_all_variants(monkeypatch):
 
 
 def test_the_matrix_encodes_like_the_model():
-    model = bench.build(bench.Config(size=8, latents=4, filters=2), 1).eval()
+    model = measure.build(measure.Config(size=8, latents=4, filters=2), 1).eval()
     images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8)
     with model.evaluating("population"):
-        expected = model.encode(bench.as_float(images))
-    found = bench._by_matrix(model)(images)
+        expected = model.encode(measure.as_float(images))
+    found = measure._by_matrix(model)(images)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_several_at_once_are_for_a_gpu():
-    assert list(bench.at_once("cpu")) == []
+    assert list(measure.at_once("cpu")) == []
 
 
 def test_goals_compare_the_fastest_form():
     case = "training step: conv 32/16"
     table = rows((case, "reference", 64, 30), (case, "exact", 64, 20), (case, "exact, compiled", 64, 10),
                  (case, "autoencoder, compiled", 64, 8))
-    found = {words: (value, least) for words, value, least in bench.goals(table)}
+    found = {words: (value, least) for words, value, least in measure.goals(table)}
     assert found == {"conv 32/16 step against the reference": (3.0, 2.0),
                      "conv 32/16 step against the autoencoder, both compiled": (0.8, 1 / 1.1)}
 
@@ -84,7 +87,7 @@ def recorded(tmp_path, monkeypatch):
     made = [("training step: conv 32/16", "reference", 64, 30.0), ("training step: conv 32/16", "exact", 64, 12.0)]
     made += [(f"{scale} {at}: conv 32/16", v, 64, ms * at) for scale in ("image size", "batch") for at in (32, 64)
              for v, ms in (("reference", 2.0), ("exact", 1.0))]
-    monkeypatch.setattr(bench, "measure", lambda device: rows(*made))
+    monkeypatch.setattr(measure, "measure", lambda device: rows(*made))
     monkeypatch.setattr(provenance, "repository_root", lambda: tmp_path)
     return tmp_path
 
@@ -96,7 +99,7 @@ def test_the_command_writes_and_records(recorded, capsys):
     assert "met     conv 32/16 step against the reference: 2.50 times faster, wanted 2.00" in printed
     copy = recorded / "book" / "results" / "bench-cpu.csv"
     assert copy.read_text() == out.read_text()
-    assert list(pd.read_csv(out).columns) == bench.COLUMNS
+    assert list(pd.read_csv(out).columns) == measure.COLUMNS
     facts = json.loads(copy.with_suffix(".json").read_text())
     assert {"device", "cores", "threads", "versions", "load", "seconds", "source", "started"} == set(facts)
     assert facts["versions"]["torch"] in speed.conditions("cpu")

@@ -11,8 +11,8 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from PIL import Image
 
-from gonlib import book, figures
-from gonlib.runs import Run
+from gonlib.book import figures, notebooks
+from gonlib.runs.run import Run
 
 # --- the real book, as files ---
 
@@ -21,7 +21,7 @@ def soup(smoke_book, name):
     return BeautifulSoup((smoke_book.html / f"{name}.html").read_text(), "html.parser")
 
 
-NAMES = book.toc_names(ROOT / "book")
+NAMES = notebooks.toc_names(ROOT / "book")
 NOTEBOOKS = [name for name in NAMES if (ROOT / "book" / f"{name}.ipynb").is_file()]
 
 
@@ -119,8 +119,9 @@ def test_no_link_inside_the_book_is_dead(smoke_book):
 
 def test_the_api_page_documents_every_file(smoke_book):
     shown = soup(smoke_book, "api")
-    for path in (ROOT / "gonlib").glob("[a-z]*.py"):
-        assert shown.find(id=f"module-gonlib.{path.stem}"), path.name
+    for path in (ROOT / "gonlib").glob("*/**/[a-z]*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        assert shown.find(id=f"module-{name}"), name
 
 
 # --- the real book, in a browser ---

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gonlib import capture, data
-from gonlib.capture import Repeatable, choose, compiled_loss
-from gonlib.config import Config
+from gonlib.data import datasets
 from gonlib.errors import UserError
-from gonlib.training import Evaluation, Training, train
+from gonlib.training import forms
+from gonlib.training.config import Config
+from gonlib.training.forms import Repeatable, choose, compiled_loss
+from gonlib.training.loop import Evaluation, Training, train
 
 SMALL = {"size": 16, "train_images": 70, "test_images": 40, "filters": 2, "latents": 4, "batch_size": 16, "epochs": 2}
 SIREN = {"decoder": "siren", "hidden": 8, "layers": 2}
@@ -69,7 +70,7 @@ class Tape(TorchDispatchMode):
 
 
 def images(config):
-    return data.load(config.dataset, config.size, config.train_images, config.test_images)
+    return datasets.load(config.dataset, config.size, config.train_images, config.test_images)
 
 
 def run_of(config, exact=True, taped=False, **changes):
@@ -169,7 +170,7 @@ def test_the_stand_in_freezes_numbers_as_a_graph_does():
     repeat()
     rate[0] = 5.0
     repeat()
-    assert (float(place), count[0]) == (2.0, capture.WARM_UP + 1)
+    assert (float(place), count[0]) == (2.0, forms.WARM_UP + 1)
 
 
 def test_the_form_is_chosen_once_and_never_falls_back(monkeypatch):

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from gonlib import claims, experiments
-from gonlib.claims import compare, judge
-from gonlib.config import Config
 from gonlib.errors import UserError
-from gonlib.judging import RULES
-from gonlib.paper import CLAIMS, TABLE1
-from gonlib.store import Store
+from gonlib.runs.store import Store
+from gonlib.study import ledger, registry
+from gonlib.study.judging import RULES
+from gonlib.study.ledger import compare, judge
+from gonlib.study.paper import CLAIMS, TABLE1
+from gonlib.training.config import Config
 
 # --- when a difference counts ---
 
@@ -142,7 +142,7 @@ def judged(claim, monkeypatch, experiment, values, name):
         parts = [tables[r.hash].assign(hash=r.hash, row=r.row, column=r.column) for r in part.itertuples()]
         return pd.concat(parts, ignore_index=True) if parts and asked == name else pd.DataFrame()
 
-    monkeypatch.setattr("gonlib.judging.collected", collected)
+    monkeypatch.setattr("gonlib.study.judging.collected", collected)
     return judge(claim, {experiment: runs})
 
 
@@ -177,7 +177,7 @@ def test_early_stopped_samples_keep_shapes_or_not(monkeypatch, share, expected):
 @pytest.mark.parametrize("accuracy, expected", [(0.95, "holds"), (0.7, "mixed"), (0.4, "fails")])
 def test_two_latents_separate_the_classes_or_not(monkeypatch, accuracy, expected):
     runs = table({("implicit GON", "2 latents"): accuracy, ("implicit GON", "10 latents"): 1.0}, "test_accuracy")
-    monkeypatch.setattr("gonlib.picture_rules.collected", lambda *_: pd.DataFrame())
+    monkeypatch.setattr("gonlib.study.picture_rules.collected", lambda *_: pd.DataFrame())
     assert judge("C18", {"classifier": runs}).verdict == expected
 
 
@@ -234,35 +234,35 @@ def rows_of(runs, row):
 def test_every_claim_has_a_rule_in_words():
     assert set(CLAIMS) == set(RULES)
     for rule in RULES.values():
-        assert rule.says and all(name in experiments.EXPERIMENTS for name in rule.experiments), rule.claim
+        assert rule.says and all(name in registry.EXPERIMENTS for name in rule.experiments), rule.claim
 
 
 def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     """Even on a data set of the paper: only the schedule of profile `paper` counts."""
-    monkeypatch.setattr("gonlib.experiments.recorded_store", lambda: Store(tmp_path))
-    monkeypatch.setattr("gonlib.experiments.local_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.study.registry.recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.study.registry.local_store", lambda: Store(tmp_path))
     runs = as_published()
-    full, small = claims.both(["C1"], runs)[0]
+    full, small = ledger.both(["C1"], runs)[0]
     assert full.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
-    text = BeautifulSoup(claims.verdicts(["C1"], runs), "html.parser")
+    text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")
     assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
 
-    monkeypatch.setattr(claims, "divide", lambda name, runs=None: (runs, runs[:0]))
-    full, small = claims.both(["C1"], runs)[0]
+    monkeypatch.setattr(ledger, "divide", lambda name, runs=None: (runs, runs[:0]))
+    full, small = ledger.both(["C1"], runs)[0]
     assert (full.label, small.label) == ("holds", "not yet run")
     states = ["done" if column == "mnist" else "not run" for column in runs["table1"].column]
     part = {"table1": runs["table1"].assign(state=states)}
-    assert claims.both(["C1"], part)[0][0].label == "holds, 1 of 5 data sets"
+    assert ledger.both(["C1"], part)[0][0].label == "holds, 1 of 5 data sets"
     sizes = table({(row, f"{k} latents"): error for k in (32, 64) for row, error in (("GON", 1.0), ("AE", 2.0))})
     sizes = sizes.assign(parameters=[1000 if row == "GON" else 2000 for row in sizes.row],
                          state=["done" if column == "64 latents" else "not run" for column in sizes.column])
-    assert claims.both(["C7"], {"steps-and-gap-latents": sizes})[0][0].label == "holds, 1 of 2 columns"
+    assert ledger.both(["C7"], {"steps-and-gap-latents": sizes})[0][0].label == "holds, 1 of 2 columns"
 
 
 def test_a_data_set_that_is_not_the_papers_is_never_full_schedule(monkeypatch):
-    cells = experiments.get("table1").cells("smoke")
-    monkeypatch.setattr(experiments.Experiment, "cells", lambda self, profile, **overrides: cells)
-    assert claims.full_schedule("table1") == []
+    cells = registry.get("table1").cells("smoke")
+    monkeypatch.setattr(registry.Experiment, "cells", lambda self, profile, **overrides: cells)
+    assert ledger.full_schedule("table1") == []
 
 
 def test_every_number_links_to_its_runs():
@@ -281,7 +281,7 @@ def store(tmp_path, monkeypatch):
 
 
 def test_the_ledger_has_every_claim_and_trains_nothing(store):
-    made = claims.ledger("smoke")
+    made = ledger.ledger("smoke")
     page = BeautifulSoup(made, "html.parser")
     assert [row["id"] for row in page.select("tbody tr")] == [f"claim-{name}" for name in CLAIMS]
     assert made.totals["small"] == {"holds": 0, "fails": 0, "mixed": 0, "not yet run": len(CLAIMS)}
@@ -290,6 +290,6 @@ def test_the_ledger_has_every_claim_and_trains_nothing(store):
 
 
 def test_the_ledger_takes_the_builds_parameters(store):
-    claims.ledger("smoke", dataset="patches", latents=None)
+    ledger.ledger("smoke", dataset="patches", latents=None)
     with pytest.raises(UserError):
-        claims.ledger("smoke", dataset="nonsense")
+        ledger.ledger("smoke", dataset="nonsense")

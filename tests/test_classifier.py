@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gonlib import conversion, data
-from gonlib.config import Config
+from gonlib.data import datasets
 from gonlib.errors import UserError
-from gonlib.store import Store
-from gonlib.training import Training, train
+from gonlib.method import conversion
+from gonlib.runs.store import Store
+from gonlib.training.config import Config
+from gonlib.training.loop import Training, train
 
 SMALL = {"size": 8, "filters": 4, "hidden": 16, "layers": 2, "latents": 3, "train_images": 64, "test_images": 32,
          "batch_size": 32, "epochs": 1}  # fmt: skip
@@ -16,7 +17,7 @@ SMALL = {"size": 8, "filters": 4, "hidden": 16, "layers": 2, "latents": 3, "trai
 
 def training(**changes):
     config = Config(**(SMALL | changes))
-    return Training(config, data.load(config.dataset, config.size, config.train_images, config.test_images))
+    return Training(config, datasets.load(config.dataset, config.size, config.train_images, config.test_images))
 
 
 @pytest.mark.parametrize("decoder", ["conv", "siren"])
@@ -46,7 +47,7 @@ def test_accuracy_is_measured_and_the_classifier_is_kept(tmp_path, task):
     run = Store(tmp_path).run(config)
     assert run.metrics["classes"] == 10 and 0 <= run.metrics["train_accuracy"] <= 1
     assert ("test_error" in run.metrics) == (task == "both")
-    sample, model = data.load("digits", 8, 64, 32), run.load_model()
+    sample, model = datasets.load("digits", 8, 64, 32), run.load_model()
     with model.evaluating(), torch.no_grad():
         right = model.classifier(model.encode(sample.test.float() / 255)).argmax(1) == sample.test_labels
     assert right.float().mean().item() == pytest.approx(run.metrics["test_accuracy"])
@@ -93,7 +94,7 @@ def test_the_inner_loss_sees_the_source_and_the_outer_loss_the_image():
 
 
 def test_conversion_learns_and_the_population_mode_knows_the_mean_source():
-    sample = data.load("digits", 8)
+    sample = datasets.load("digits", 8)
     run = train(Config(dataset="digits", size=8, filters=4, task="from_left", learning_rate=3e-3, epochs=15), sample)
     constant = float((sample.test / 255 - sample.mean_image).square().flatten(1).sum(1).mean())
     assert run.metrics["test_error"] < 0.75 * constant

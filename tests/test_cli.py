@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from gonlib import cli, experiments, profiles, provenance, status, training
+from gonlib import cli
+from gonlib.data import datasets
 from gonlib.errors import UserError
-from gonlib.experiments import Experiment
-from gonlib.models import MODELS
-from gonlib.store import Store
+from gonlib.method.models import MODELS
+from gonlib.runs import provenance
+from gonlib.runs.store import Store
+from gonlib.study import profiles, registry, status
+from gonlib.study.registry import Experiment
+from gonlib.training import loop
 
 ROOT = Path(cli.__file__).parents[1]
 
@@ -55,7 +59,7 @@ def states(capsys, *arguments):
 
 
 def test_the_dearest_rows_wait_for_all_other_experiments():
-    planned = [(experiments.get(name), experiments.get(name).cells("smoke")) for name in ("table1", "gon")]
+    planned = [(registry.get(name), registry.get(name).cells("smoke")) for name in ("table1", "gon")]
     order = [name.split(" / ")[:2] for name, _ in cli.Runs(planned, [], None, True, None, "cpu").todo.values()]
     rows = list(dict.fromkeys(map(tuple, order)))
     assert rows == [("table1", "GON"), ("table1", "AE"), ("table1", "Tied AE"), ("table1", "1 step, detached"),
@@ -72,7 +76,7 @@ def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
     assert [line.split(":")[0] for line in lines[1:4]] == [
         "small / GON / digits, seed 1", "small / AE / digits, seed 0", "small / AE / digits, seed 1"]  # fmt: skip
     assert lines[4] == "4 runs trained, 0 were there already, 0 left."
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(loop, "train", None)
     assert call(capsys, "run", "small") == (0, "0 runs trained, 4 were there already, 0 left.\n", "")
     # the other experiment shares a run with this one
     assert states(capsys, "breaking") == {"breaking/NaN": "missing", "breaking/GON": "done"}
@@ -179,9 +183,8 @@ def test_time_left_is_steps_times_the_time_of_a_step(here, capsys):
 
 
 def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monkeypatch):
-    from gonlib import data
 
-    monkeypatch.setattr(data, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
+    monkeypatch.setattr(datasets, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
     arguments = ["small", "-p", "dataset", "mnist,digits", "-p", "seeds", "1"]
     _, out, _ = call(capsys, "status", *arguments)
     assert "  GON / mnist   needs data (0 of 1)" in out
@@ -197,12 +200,12 @@ def test_why_names_what_differs(here, capsys, monkeypatch):
     _, out, _ = call(capsys, "why", "small/GON/digits", "-p", "latents", "8", "-p", "seeds", "1")
     assert out.endswith(f"is not there; the nearest, {run.hash}, has latents 4 there, 8 wanted.\n")
     assert "made by this source" in call(capsys, "why", run.hash[:8])[1]
-    changed = run.provenance["source_files"] | {"origin.py": "0", "new.py": "1"}
+    changed = run.provenance["source_files"] | {"method/origin.py": "0", "method/new.py": "1"}
     monkeypatch.setattr(provenance, "source_files", lambda: changed)
     monkeypatch.setattr(provenance, "versions", lambda: run.provenance["versions"] | {"torch": "9.9"})
     _, out, _ = call(capsys, "why", run.hash)
     then = run.provenance["versions"]["torch"]
-    assert f"since then new.py has changed; origin.py has changed; torch was {then}, is 9.9." in out
+    assert f"since then method/new.py has changed; method/origin.py has changed; torch was {then}, is 9.9." in out
 
 
 @pytest.mark.parametrize("arguments, said", [
@@ -254,7 +257,7 @@ def test_a_bar_is_drawn_on_a_terminal_alone(here, capsys, monkeypatch):
 
 
 def test_interrupted_by_hand(here, capsys, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(loop, "train", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     code, _, err = call(capsys, "run", "small")
     assert code == 130
     assert "gonlib: stopped; finished runs are kept" in err
@@ -296,7 +299,7 @@ def test_a_profile_that_cannot_be_read_is_named(here):
 
 def test_the_book_s_own_profiles_fit_its_experiments():
     for name in ("smoke", "quick", "paper"):
-        assert {e.name for e, cells in status.plan([], name) if cells} == set(experiments.EXPERIMENTS)
+        assert {e.name for e, cells in status.plan([], name) if cells} == set(registry.EXPERIMENTS)
 
 
 def test_as_a_program():

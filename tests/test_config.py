@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gonlib.config import Config
 from gonlib.errors import UserError
+from gonlib.training.config import Config
 
 
 def values_of(f):

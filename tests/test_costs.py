@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gonlib.config import Config
-from gonlib.costs import counted_costs, expected_costs, float32_errors
-from gonlib.decoders import BatchNorm
-from gonlib.models import build
+from gonlib.method.decoders import BatchNorm
+from gonlib.method.models import build
+from gonlib.study.chapters.linearity import counted_costs, expected_costs, float32_errors
+from gonlib.training.config import Config
 
 
 @pytest.mark.parametrize("latents", [8, 16, 48])

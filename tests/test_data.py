@@ -16,37 +16,37 @@ import torch
 from datafiles import example, flip, mixed, no_network, put, truncate  # noqa: F401 (no_network works by being here)
 from PIL import Image
 
-from gonlib import data
+from gonlib.data import datasets
 from gonlib.errors import UserError
 
 
 def test_summary_mean_and_cache():
-    found = data.load("digits")
+    found = datasets.load("digits")
     assert found.summary() == repr(found)
     assert found.summary().startswith("digits: 1,437 train / 360 test images, 32 x 32, 1 channel; source: scikit-learn")
     assert found.mean_image.shape == (1, 32, 32)
     assert torch.allclose(found.mean_image, found.train.float().mean(0) / 255, atol=1e-6)
-    assert data.load("digits") is found
+    assert datasets.load("digits") is found
     assert found.size == 32
 
 
 def test_known_names():
-    assert {"digits", "mnist", "celeba", "lsun_bedroom", "small_norb"} < set(data.NAMES)
-    assert all(map(data.known_dataset, [*data.NAMES, "folder:x"]))
-    assert not any(map(data.known_dataset, ["", "folder:", "mnst", None, 3]))
+    assert {"digits", "mnist", "celeba", "lsun_bedroom", "small_norb"} < set(datasets.NAMES)
+    assert all(map(datasets.known_dataset, [*datasets.NAMES, "folder:x"]))
+    assert not any(map(datasets.known_dataset, ["", "folder:", "mnst", None, 3]))
     with pytest.raises(UserError, match=r"unknown data set 'mnst'; did you mean .*mnist"):
-        data.load("mnst")
+        datasets.load("mnst")
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"size": 8.0}, {"train_images": -1}, {"test_images": True}])
 def test_wrong_arguments(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
-        data.load("digits", **wrong)
+        datasets.load("digits", **wrong)
 
 
 def test_more_images_than_there_are():
     with pytest.raises(UserError, match="train_images = 1,438 is more than the 1,437 train images of digits"):
-        data.load("digits", train_images=1438)
+        datasets.load("digits", train_images=1438)
 
 
 @pytest.mark.parametrize(("side", "size"), [(28, 32), (128, 32), (32, 32), (8, 32)])
@@ -54,7 +54,7 @@ def test_resizing_is_that_of_torchvision(side, size):
     from torchvision.transforms.v2.functional import resize
 
     images = torch.randint(0, 256, (5, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    ours, theirs = data.resize(images, size, chunk=2), resize(images, [size, size], antialias=True)
+    ours, theirs = datasets.resize(images, size, chunk=2), resize(images, [size, size], antialias=True)
     assert (ours.int() - theirs.int()).abs().max() <= 1
 
 
@@ -72,21 +72,21 @@ def test_import_is_light():
 def test_prepared_file_without_a_note_loads(tmp_path, monkeypatch):
     arrays = example("cifar10")
     path = put(tmp_path, "cifar10", arrays)
-    found = data.load("cifar10", root=tmp_path)
+    found = datasets.load("cifar10", root=tmp_path)
     assert np.array_equal(found.train.permute(0, 2, 3, 1).numpy(), mixed(arrays["train_images"]))
     assert np.array_equal(found.test_labels.numpy(), mixed(arrays["test_labels"]))
     assert found.source == "a test"
     assert [file.name for file in path.parent.iterdir()] == ["cifar10.npz"]
     monkeypatch.setenv("GONLIB_DATA", str(tmp_path))
-    assert data.load("cifar10").checksum == found.checksum
+    assert datasets.load("cifar10").checksum == found.checksum
     monkeypatch.delenv("GONLIB_DATA")
-    assert data.data_root() == Path(data.__file__).parent.parent / "data"
+    assert datasets.data_root() == Path(datasets.__file__).parents[2] / "data"
 
 
 def test_factors_and_limits_of_prepared_files(tmp_path):
     arrays = example("coil20") | {"train_angles": np.arange(20, dtype=np.uint16), "test_angles": np.arange(10)}
     put(tmp_path, "coil20", arrays)
-    found = data.load("coil20", 128, 8, 0, root=tmp_path)
+    found = datasets.load("coil20", 128, 8, 0, root=tmp_path)
     order = found.train_factors["angles"]
     assert order.dtype == torch.int64
     assert len(found.train) == len(order) == 8
@@ -94,7 +94,7 @@ def test_factors_and_limits_of_prepared_files(tmp_path):
     assert np.array_equal(found.train[:, 0].numpy(), arrays["train_images"][order])
     assert np.array_equal(found.train_labels.numpy(), arrays["train_labels"][order])
     assert len(found.train_labels.unique()) > 2  # classes are mixed, though the file is sorted by class
-    assert torch.equal(data.load("coil20", 128, 12, root=tmp_path).train[:8], found.train)
+    assert torch.equal(datasets.load("coil20", 128, 12, root=tmp_path).train[:8], found.train)
     assert order.tolist() == [4, 19, 6, 2, 13, 16, 3, 11]  # fixed for good
 
 
@@ -105,10 +105,10 @@ NPY = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': 
                                   lambda path: path.write_text("not this"), lambda path: path.write_bytes(NPY)])
 def test_damaged_prepared_files_are_refused(tmp_path, harm):
     path = put(tmp_path, "cifar10", example("cifar10"))
-    data.load("cifar10", root=tmp_path)
+    datasets.load("cifar10", root=tmp_path)
     harm(path)
     with pytest.raises(UserError, match="cifar10.npz is damaged or was altered .* delete it .*cs.toronto.edu"):
-        data.load("cifar10", root=tmp_path)
+        datasets.load("cifar10", root=tmp_path)
 
 
 @pytest.mark.parametrize(("change", "reason"), [
@@ -126,14 +126,14 @@ def test_prepared_files_of_wrong_content_are_refused(tmp_path, change, reason):
     arrays = {key: value for key, value in (example("cifar10") | change).items() if value is not None}
     put(tmp_path, "cifar10", arrays)
     with pytest.raises(UserError, match=reason) as fault:
-        data.load("cifar10", root=tmp_path)
+        datasets.load("cifar10", root=tmp_path)
     assert "cifar10.npz" in str(fault.value)
 
 
 def test_images_other_than_those_published_are_refused(tmp_path):
     put(tmp_path, "mnist", example("mnist"))
     with pytest.raises(UserError, match="mnist.npz .*train_images are not those published"):
-        data.load("mnist", root=tmp_path)
+        datasets.load("mnist", root=tmp_path)
 
 
 # making prepared files
@@ -151,7 +151,7 @@ def made(tmp_path, monkeypatch):
         return types.SimpleNamespace(data=arrays[f"{part}_images"], targets=arrays[f"{part}_labels"].tolist())
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", reader)
-    data.load("cifar10", root=tmp_path)
+    datasets.load("cifar10", root=tmp_path)
     return tmp_path
 
 
@@ -171,18 +171,18 @@ def test_altered_file_with_a_note_is_refused(made):
     arrays["train_images"][0, 0, 0, 0] ^= 1
     path = put(made, "cifar10", arrays)
     with pytest.raises(UserError, match=r"cifar10.npz is damaged or was altered .*SHA-256"):
-        data.load("cifar10", root=made)
+        datasets.load("cifar10", root=made)
     path.unlink()
-    assert len(data.load("cifar10", root=made).train) == 20  # as the message says: made anew
+    assert len(datasets.load("cifar10", root=made).train) == 20  # as the message says: made anew
 
 
 def test_moved_file_is_checked_once(made, monkeypatch):
     path, hashed = made / "prepared" / "cifar10.npz", []
     os.utime(path, (1, 1))
-    monkeypatch.setattr(data, "_sha256", lambda p, real=data._sha256: hashed.append(p) or real(p))
+    monkeypatch.setattr(datasets, "_sha256", lambda p, real=datasets._sha256: hashed.append(p) or real(p))
     for _ in range(2):
-        data._load.cache_clear()
-        data.load("cifar10", root=made)
+        datasets._load.cache_clear()
+        datasets.load("cifar10", root=made)
     assert hashed == [path]
 
 
@@ -193,19 +193,19 @@ def test_full_disk(tmp_path, monkeypatch, made):
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(UserError, match="no space is left on the disk of .*GONLIB_DATA"):
-        data.load("cifar10", root=tmp_path / "other")
+        datasets.load("cifar10", root=tmp_path / "other")
     assert list((tmp_path / "other" / "prepared").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", data.OFFICIAL)
+@pytest.mark.parametrize("name", datasets.OFFICIAL)
 def test_missing_data_without_a_network(tmp_path, monkeypatch, name):
     import torchvision.datasets.celeba
 
     monkeypatch.setattr(torchvision.datasets.celeba, "download_file_from_google_drive", urllib.request.urlopen)
     monkeypatch.setitem(sys.modules, "lmdb", None)
     with pytest.raises(UserError) as fault:
-        data.load(name, root=tmp_path)
-    text, (_, _, folder, files, site) = str(fault.value), data.OFFICIAL[name]
+        datasets.load(name, root=tmp_path)
+    text, (_, _, folder, files, site) = str(fault.value), datasets.OFFICIAL[name]
     assert text.startswith(f"the data set {name} is not prepared")
     assert files in text
     assert site in text
@@ -232,7 +232,7 @@ def test_folder_of_images(tmp_path):
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "x.png").write_text("no image")
     (tmp_path / "notes.txt").write_text("no image")
-    found = data.load(f"folder:{tmp_path}", 16)
+    found = datasets.load(f"folder:{tmp_path}", 16)
     assert found.train.shape == (18, 3, 16, 16)
     assert found.test.shape == (2, 3, 16, 16)
     assert sorted(found.test[:, 0, 0, 0].tolist()) == [109, 119]
@@ -240,12 +240,12 @@ def test_folder_of_images(tmp_path):
     assert len(colours) == 18 and {(100, 50, 25), (101, 51, 26), (102, 52, 27)} <= colours
     assert found.train_labels.tolist() == mixed(np.repeat([0, 1], 9)).tolist()
     assert found.source == f"images of the folder {tmp_path.name}"
-    assert data.load(f"folder:{tmp_path}", 16) is found
-    few = data.load(f"folder:{tmp_path}", 16, 5)
+    assert datasets.load(f"folder:{tmp_path}", 16) is found
+    few = datasets.load(f"folder:{tmp_path}", 16, 5)
     assert len(few.train) == 5
     assert few.checksum != found.checksum
     Image.new("RGB", (9, 9)).save(tmp_path / "a" / "00.png")
-    changed = data.load(f"folder:{tmp_path}", 16)
+    changed = datasets.load(f"folder:{tmp_path}", 16)
     assert changed.checksum != found.checksum
     assert (changed.train.flatten(1).amax(1) == 0).sum() == 1
 
@@ -256,20 +256,20 @@ def test_folder_of_grey_images_of_all_kinds(tmp_path):
         if mode == "I;16":
             picture = Image.fromarray(np.full((20, 30), 128 * 257, np.uint16))
         picture.convert(mode).save(tmp_path / f"{i}.png")
-    found = data.load(f"folder:{tmp_path}", 8)
+    found = datasets.load(f"folder:{tmp_path}", 8)
     assert found.channels == 1
     assert sorted({*found.train.flatten().tolist(), *found.test.flatten().tolist()}) == [0, 128]
 
 
 def test_wrong_folders(tmp_path):
     with pytest.raises(UserError, match="the folder of images .*nowhere is not there"):
-        data.load(f"folder:{tmp_path / 'nowhere'}")
+        datasets.load(f"folder:{tmp_path / 'nowhere'}")
     make_folder(tmp_path, 9)
     with pytest.raises(UserError, match="holds 9 images .* at least 10"):
-        data.load(f"folder:{tmp_path}")
+        datasets.load(f"folder:{tmp_path}")
     (tmp_path / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(UserError, match="the image .*broken.jpg cannot be read"):
-        data.load(f"folder:{tmp_path}")
+        datasets.load(f"folder:{tmp_path}")
 
 
 # the real sets, where they are prepared
@@ -282,8 +282,8 @@ def test_real_sets(name, train, test):
     root = os.environ.get("GONLIB_DATA")
     if not root or not (Path(root) / "prepared" / f"{name}.npz").exists():
         pytest.skip(f"GONLIB_DATA has no prepared {name}")
-    found = data.load(name, 32, 500, 100)
+    found = datasets.load(name, 32, 500, 100)
     assert found.train.shape == (500, 3 if name == "cifar10" else 1, 32, 32)
     assert len(found.train_labels.unique()) == found.train_labels.max() + 1 >= 5
-    found = data.load(name, 32)
+    found = datasets.load(name, 32)
     assert (len(found.train), len(found.test)) == (train, test)

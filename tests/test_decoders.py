@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gonlib.decoders import (
+from gonlib.method.decoders import (
     ACTIVATIONS,
     OUTPUTS,
     Activation,
@@ -16,7 +16,7 @@ from gonlib.decoders import (
     count_parameters,
     set_statistics,
 )
-from gonlib.models import Stochastic
+from gonlib.method.models import Stochastic
 
 
 def points(*shape, seed=0):

@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from gonlib.config import Config
-from gonlib.diagrams import figure_1, shapes
+from gonlib.book.diagrams import figure_1, shapes
+from gonlib.training.config import Config
 
 
 @pytest.mark.parametrize("size, conv_size", [(32, 32), (28, 32), (16, 16)])

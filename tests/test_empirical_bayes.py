@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from gonlib.empirical_bayes import linear_gaussian, monte_carlo_mean, posterior_mean, score
+from gonlib.method.empirical_bayes import linear_gaussian, monte_carlo_mean, posterior_mean, score
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 

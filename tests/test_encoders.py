@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gonlib.config import Config
-from gonlib.decoders import batchnorms, count_parameters
-from gonlib.encoders import FreeLatents
-from gonlib.models import build
+from gonlib.method.decoders import batchnorms, count_parameters
+from gonlib.method.encoders import FreeLatents
+from gonlib.method.models import build
+from gonlib.training.config import Config
 
 
 def make(images=1, channels=1, **changes):

@@ -10,11 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gonlib import cli, status, training
-from gonlib.config import Config
-from gonlib.engines import Stopped, Turns, at_once, on_ray, one_by_one
+from gonlib import cli
 from gonlib.errors import UserError
-from gonlib.store import Store
+from gonlib.runs.engines import Stopped, Turns, at_once, on_ray, one_by_one
+from gonlib.runs.store import Store
+from gonlib.study import status
+from gonlib.training import loop
+from gonlib.training.config import Config
 
 TINY = Config(size=16, train_images=64, test_images=16, epochs=3, filters=2, latents=4, batch_size=16)
 BAD = TINY.replace(variational=True, likelihood="bernoulli", learning_rate=100.0)  # its loss becomes NaN
@@ -31,7 +33,7 @@ def often(monkeypatch):
         self.run_step()
         self.done += 1
 
-    monkeypatch.setattr(training.Training, "advance", advance)
+    monkeypatch.setattr(loop.Training, "advance", advance)
 
 
 def assert_same(store, other, config):
@@ -126,7 +128,7 @@ def test_turns_go_round_in_order_and_end():
 def test_the_time_left_counts_what_a_checkpoint_holds(tmp_path):
     store, config = Store(tmp_path), TINY.replace(epochs=100)
     assert status.Clock([store]).seconds(config) is None
-    with pytest.raises(training.OutOfTime):
+    with pytest.raises(loop.OutOfTime):
         store.run(config, deadline=time.monotonic() + 0.3)
     ((_, reached, made),) = store.unfinished()
     clock = status.Clock([store])

@@ -3,17 +3,18 @@
 import numpy as np
 from PIL import Image
 
-from gonlib import data, examples
+from gonlib.data import datasets
+from gonlib.study.chapters import your_images
 
 
 def test_the_example_folder_is_a_data_set(tmp_path, monkeypatch):
-    monkeypatch.setattr(examples, "repository_root", lambda: tmp_path)
+    monkeypatch.setattr(your_images, "repository_root", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
-    name = examples.example_folder(images=30, side=32)
+    name = your_images.example_folder(images=30, side=32)
     assert name == "folder:build/example-images"
-    images = data.load(name, 16)
+    images = datasets.load(name, 16)
     assert (len(images.train), len(images.test), images.channels) == (27, 3, 3)
     file = tmp_path / "build" / "example-images" / "0009.png"
-    assert np.array_equal(np.asarray(Image.open(file)), data.sources.patches()["test_images"][0])
+    assert np.array_equal(np.asarray(Image.open(file)), datasets.official.patches()["test_images"][0])
     before = file.stat().st_mtime_ns
-    assert examples.example_folder(images=30, side=32) == name and file.stat().st_mtime_ns == before
+    assert your_images.example_folder(images=30, side=32) == name and file.stat().st_mtime_ns == before

@@ -7,14 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
-from gonlib import experiments, paper, store, training
-from gonlib.config import Config
-from gonlib.encoders import Encoder
 from gonlib.errors import UserError
-from gonlib.experiments import EXPERIMENTS, Cell, split_names
-from gonlib.models import MODELS, Model, build
-from gonlib.profiles import load_profile
-from gonlib.store import Store
+from gonlib.method.encoders import Encoder
+from gonlib.method.models import MODELS, Model, build
+from gonlib.runs import store
+from gonlib.runs.store import Store
+from gonlib.study import paper, registry
+from gonlib.study.profiles import load_profile
+from gonlib.study.registry import EXPERIMENTS, Cell, split_names
+from gonlib.training import loop
+from gonlib.training.config import Config
 
 PROFILES = {name: load_profile(name) for name in ("smoke", "quick", "paper")}
 every = pytest.mark.parametrize("name", EXPERIMENTS)
@@ -26,15 +28,15 @@ TINY = {"dataset": "digits", "size": 8, "filters": 2, "latents": 4, "train_image
 def stores(tmp_path, monkeypatch):
     """A local store, which the environment names, and a recorded one, both empty."""
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path / "local"))
-    monkeypatch.setattr(experiments, "recorded_store", lambda: Store(tmp_path / "recorded"))
+    monkeypatch.setattr(registry, "recorded_store", lambda: Store(tmp_path / "recorded"))
     return Store(tmp_path / "local"), Store(tmp_path / "recorded")
 
 
 @pytest.fixture
 def trainings(monkeypatch):
     """The names of runs that are trained, in order."""
-    seen, real = [], training.train
-    monkeypatch.setattr(training, "train", lambda config, *a, **o: seen.append(config.hash) or real(config, *a, **o))
+    seen, real = [], loop.train
+    monkeypatch.setattr(loop, "train", lambda config, *a, **o: seen.append(config.hash) or real(config, *a, **o))
     return seen
 
 
@@ -44,7 +46,7 @@ def trainings(monkeypatch):
 @every
 @pytest.mark.parametrize("profile", [None, *PROFILES])
 def test_every_experiment_gives_valid_cells(name, profile):
-    cells = experiments.get(name).cells(PROFILES.get(profile))
+    cells = registry.get(name).cells(PROFILES.get(profile))
     assert cells and all(isinstance(cell, Cell) for cell in cells)
     assert len({(cell.row, cell.column) for cell in cells}) == len(cells)
     for cell in cells:
@@ -61,7 +63,7 @@ SCHEDULED = [(name, profile) for name in EXPERIMENTS for profile in PROFILES if 
 @pytest.mark.parametrize("name, profile", SCHEDULED)
 def test_what_a_profile_asks_for_has_a_model(name, profile):
     """Built without memory, so that the paper's sizes cost nothing: a combination that does not exist is found here."""
-    configs = {cell.configs[0] for cell in experiments.get(name).cells(PROFILES[profile])}
+    configs = {cell.configs[0] for cell in registry.get(name).cells(PROFILES[profile])}
     for config in configs:
         with torch.device("meta"):
             build(config, 1, classes=10)
@@ -69,7 +71,7 @@ def test_what_a_profile_asks_for_has_a_model(name, profile):
 
 @every
 def test_every_experiment_can_be_described(name):
-    experiment = experiments.get(name)
+    experiment = registry.get(name)
     assert experiment.name == name and len(experiment.title) > 10
     known = experiment.parameters
     assert {"dataset", "seeds", "latents", "epochs"} <= known.keys() and "seed" not in known
@@ -80,7 +82,7 @@ def test_every_experiment_can_be_described(name):
 
 
 def test_table_1_is_seven_inference_rules():
-    cells = experiments.get("table1").cells(None, dataset="mnist", seeds=2)
+    cells = registry.get("table1").cells(None, dataset="mnist", seeds=2)
     assert [cell.row for cell in cells] == list(paper.TABLE1)
     configs = {cell.row: cell.configs[0] for cell in cells}
     assert all(configs[row] == Config(dataset="mnist", **MODELS[row]) for row in configs)
@@ -90,7 +92,7 @@ def test_table_1_is_seven_inference_rules():
 
 
 def test_only_a_data_set_of_the_paper_has_the_paper_s_number():
-    cells = experiments.get("table1").cells(None, datasets="digits cifar10")
+    cells = registry.get("table1").cells(None, datasets="digits cifar10")
     numbers = {(cell.column, cell.row): cell.paper for cell in cells}
     assert numbers["cifar10", "GON"] == (9.12, 0.03) and numbers["digits", "GON"] is None
 
@@ -127,13 +129,13 @@ def test_the_claims_follow_from_the_paper_s_own_numbers():
 
 def test_a_profile_then_what_is_asked_for():
     profile = {"common": {"latents": 7, "unused": 1}, "table1": {"epochs": 3, "dataset": "mnist"}}
-    changed = experiments.get("table1").cells(profile, epochs=4, learning_rate=None, dataset=None)[0].configs[0]
+    changed = registry.get("table1").cells(profile, epochs=4, learning_rate=None, dataset=None)[0].configs[0]
     assert (changed.latents, changed.epochs, changed.dataset) == (7, 4, "mnist")
     assert changed.learning_rate == Config().learning_rate  # None leaves it to the profile, and that to the default
 
 
 def test_a_row_s_own_fields_win():
-    cells = experiments.get("table1").cells(None, inner_steps=5, detach=True)
+    cells = registry.get("table1").cells(None, inner_steps=5, detach=True)
     configs = {cell.row: cell.configs[0] for cell in cells}
     assert configs["10 steps"].inner_steps == 10 and configs["GON"].inner_steps == 5
 
@@ -145,17 +147,17 @@ def test_lists_of_names():
 
 
 @pytest.mark.parametrize("ask, told", [
-    (lambda: experiments.get("table"), "unknown experiment 'table'; did you mean .*table1"),
-    (lambda: experiments.run("tabel1"), "table1"),
-    (lambda: experiments.run("table1", "quik"), "unknown profile 'quik'; did you mean quick"),
-    (lambda: experiments.run("table1", latens=3), "unknown parameter of table1 'latens'; did you mean latents"),
-    (lambda: experiments.run("table1", dataset="mnits"), "unknown data set 'mnits'; did you mean mnist"),
-    (lambda: experiments.run("table1", epochs="many"), "parameter epochs must be a whole number from 1"),
-    (lambda: experiments.run("table1", latents=0), "latents must be a whole number from 1"),
-    (lambda: experiments.run("table1", seeds=0), "seeds"),
-    (lambda: experiments.run("table1", seeds=1.5), "seeds must be a whole number"),
-    (lambda: experiments.run("table1", models=["GON", "AEE"]), "unknown model 'AEE'; did you mean AE"),
-    (lambda: experiments.run("table1", activation="rellu"), "relu"),
+    (lambda: registry.get("table"), "unknown experiment 'table'; did you mean .*table1"),
+    (lambda: registry.run("tabel1"), "table1"),
+    (lambda: registry.run("table1", "quik"), "unknown profile 'quik'; did you mean quick"),
+    (lambda: registry.run("table1", latens=3), "unknown parameter of table1 'latens'; did you mean latents"),
+    (lambda: registry.run("table1", dataset="mnits"), "unknown data set 'mnits'; did you mean mnist"),
+    (lambda: registry.run("table1", epochs="many"), "parameter epochs must be a whole number from 1"),
+    (lambda: registry.run("table1", latents=0), "latents must be a whole number from 1"),
+    (lambda: registry.run("table1", seeds=0), "seeds"),
+    (lambda: registry.run("table1", seeds=1.5), "seeds must be a whole number"),
+    (lambda: registry.run("table1", models=["GON", "AEE"]), "unknown model 'AEE'; did you mean AE"),
+    (lambda: registry.run("table1", activation="rellu"), "relu"),
 ])  # fmt: skip
 def test_bad_names_and_values_are_said_before_anything_is_trained(ask, told, trainings, stores):
     with pytest.raises(UserError, match=told):
@@ -168,46 +170,46 @@ def test_bad_names_and_values_are_said_before_anything_is_trained(ask, told, tra
 
 def test_only_what_is_missing_is_trained(stores, trainings):
     local, recorded = stores
-    first = experiments.run("table1", None, models=["GON"], **TINY)
+    first = registry.run("table1", None, models=["GON"], **TINY)
     assert trainings == list(first.hash) and list(first.state) == ["done"]
-    both = experiments.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
+    both = registry.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
     assert len(trainings) == len(set(trainings)) == 4 and set(trainings) == set(both.hash)
-    again = experiments.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
+    again = registry.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
     assert len(trainings) == 4 and list(again.test_error) == list(both.test_error)
     # what is recorded counts as there
     recorded.merge(local.root)
     for path in sorted(local.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    assert list(experiments.run("table1", None, models=["GON", "AE"], seeds=2, **TINY).test_error) == list(both.test_error)
+    assert list(registry.run("table1", None, models=["GON", "AE"], seeds=2, **TINY).test_error) == list(both.test_error)
     assert len(trainings) == 4
 
 
 def test_collected_runs(stores):
-    runs = experiments.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
+    runs = registry.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
     assert list(zip(runs.row, runs.column, runs.seed, strict=True)) == [
         ("GON", "digits", 0), ("GON", "digits", 1), ("AE", "digits", 0), ("AE", "digits", 1)]  # fmt: skip
     metrics = {"test_error", "train_error", "parameters", "seconds", "steps"}
     assert {"row", "column", "seed", "state", "hash", "run", "config", "paper"} | metrics <= set(runs.columns)
     for row in runs.itertuples():
         assert row.run.hash == row.hash == row.config.hash and row.test_error == row.run.metrics["test_error"]
-    curves = experiments.curves(runs)
+    curves = registry.curves(runs)
     assert len(curves) == 4 and {"row", "column", "seed", "epoch", "test_error"} <= set(curves.columns)
     assert list(curves.test_error) == pytest.approx(list(runs.test_error), rel=1e-6)  # one epoch each, seven digits
 
 
 def test_what_has_not_been_run_is_collected_as_such(stores):
-    runs = experiments.collect(experiments.get("table1").cells(None, models=["GON", "AE"], **TINY))
+    runs = registry.collect(registry.get("table1").cells(None, models=["GON", "AE"], **TINY))
     assert list(runs.state) == ["not run"] * 2 and list(runs.run) == [None] * 2
-    assert experiments.curves(runs).empty
-    experiments.run("table1", None, models=["AE"], **TINY)
-    runs = experiments.stored("table1", None, models=["GON", "AE"], **TINY)
+    assert registry.curves(runs).empty
+    registry.run("table1", None, models=["AE"], **TINY)
+    runs = registry.stored("table1", None, models=["GON", "AE"], **TINY)
     assert list(runs.state) == ["not run", "done"]
     assert pd.isna(runs.test_error[0]) and runs.test_error[1] > 0
-    assert list(experiments.curves(runs).row) == ["AE"]
+    assert list(registry.curves(runs).row) == ["AE"]
 
 
 def test_out_of_time_gives_what_there_is(stores, monkeypatch):
-    late = experiments.run("table1", None, deadline=time.monotonic() - 1, models=["GON", "AE"], **TINY | {"epochs": 50})
+    late = registry.run("table1", None, deadline=time.monotonic() - 1, models=["GON", "AE"], **TINY | {"epochs": 50})
     assert list(late.state) == ["not run"] * 2
 
 
@@ -215,14 +217,14 @@ def test_a_failed_run_lets_the_others_go_on(stores, monkeypatch):
     real = Model.loss
     monkeypatch.setattr(Model, "loss", lambda self, x, index: real(self, x, index) * (
         float("nan") if isinstance(self.inference, Encoder) else 1.0))  # fmt: skip
-    runs = experiments.run("table1", None, models=["AE", "GON"], **TINY)
+    runs = registry.run("table1", None, models=["AE", "GON"], **TINY)
     assert list(runs.state) == ["failed", "done"]
     assert "learning_rate" in runs.run[0].message
-    assert experiments.curves(runs).row.tolist() == ["GON"]
+    assert registry.curves(runs).row.tolist() == ["GON"]
 
 
 def test_the_recorded_runs_are_those_of_the_paper_profile(stores):
-    runs = experiments.recorded("table1")
+    runs = registry.recorded("table1")
     assert set(runs.column) == {"mnist", "cifar10", "fashion_mnist", "coil20", "small_norb"} and set(runs.seed) == {0, 1, 2}
     assert set(runs.state) == {"not run"} and set(runs.row) == set(paper.TABLE1)
 
@@ -230,7 +232,7 @@ def test_the_recorded_runs_are_those_of_the_paper_profile(stores):
 def test_every_field_of_a_configuration_can_be_set():
     for field in dataclasses.fields(Config):
         if field.name not in ("dataset", "seed"):
-            assert experiments.get("table1").parameters[field.name] == field.default
+            assert registry.get("table1").parameters[field.name] == field.default
 
 
 def test_stores_are_those_of_the_environment(stores, tmp_path):

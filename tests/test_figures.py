@@ -12,10 +12,10 @@ from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from gonlib import figures
-from gonlib.config import Config
-from gonlib.paper import DATASETS
-from gonlib.store import Store
+from gonlib.book import figures
+from gonlib.runs.store import Store
+from gonlib.study.paper import DATASETS
+from gonlib.training.config import Config
 
 
 def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
@@ -188,7 +188,7 @@ def test_data_sets_with_results_come_first_and_a_row_can_be_added():
 
 def test_recorded_runs_or_how_to_make_them(monkeypatch, tmp_path):
     assert "<table" in figures.recorded("table1") and "paper" in figures.recorded("table1")
-    monkeypatch.setattr("gonlib.experiments.recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.study.registry.recorded_store", lambda: Store(tmp_path))
     line = figures.recorded("activations", transpose=True)
     assert "<table" not in line and BeautifulSoup(line, "html.parser").text.startswith("Not run yet: 144 runs on cifar10")
     assert "python -m gonlib run activations --profile paper" in line

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from gonlib import extras, implicit, interpolation, montecarlo, superresolution
-from gonlib.config import Config
-from gonlib.decoders import ImplicitDecoder, count_parameters
-from gonlib.store import Store
+from gonlib.method.decoders import ImplicitDecoder, count_parameters
+from gonlib.runs import kept
+from gonlib.runs.store import Store
+from gonlib.study.chapters import implicit, interpolation, monte_carlo, super_resolution
+from gonlib.training.config import Config
 
 
 @pytest.mark.parametrize("latents, hidden, layers, channels", [(32, 32, 3, 1), (34, 32, 4, 1), (5, 8, 1, 3)])
@@ -36,25 +37,25 @@ def run(tmp_path_factory):
 def test_kept_with_figure_4(run):
     implicit.keep(run)
     model = run.load_model()
-    images = extras.pictures(run, "images")
+    images = kept.pictures(run, "images")
     assert images.shape == (8, 1, 8, 8)
     with model.evaluating(), torch.no_grad():
-        torch.testing.assert_close(extras.pictures(run, "reconstructed") / 255,
+        torch.testing.assert_close(kept.pictures(run, "reconstructed") / 255,
                                    model.reconstruct(images / 255).clamp(0, 1), atol=1 / 500, rtol=0)  # fmt: skip
-    (row,) = extras.table(run, "yardsticks").itertuples()
+    (row,) = kept.table(run, "yardsticks").itertuples()
     assert row.pca_error < row.mean_error and row.numbers == 64 * 64
 
 
 def test_kept_with_super_resolution(run):
-    superresolution.keep(run)
-    scores, detail = extras.table(run, "scores"), extras.table(run, "detail")
+    super_resolution.keep(run)
+    scores, detail = kept.table(run, "scores"), kept.table(run, "detail")
     assert set(scores["size"]) == {16, 32} == set(detail["size"]) and set(scores.images) == {40}
-    assert extras.pictures(run, "large").shape == (8, 1, 256, 256)
-    assert extras.pictures(run, "small").shape == (8, 1, 8, 8)
+    assert kept.pictures(run, "large").shape == (8, 1, 256, 256)
+    assert kept.pictures(run, "small").shape == (8, 1, 8, 8)
     runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run, "hash": run.hash, "config": run.config}])
-    tables = superresolution.largest(extras.collected(runs, "detail"))
+    tables = super_resolution.largest(kept.collected(runs, "detail"))
     assert set(tables["size"]) == {32}
-    fig = superresolution.plot_detail(tables)
+    fig = super_resolution.plot_detail(tables)
     assert [axis.get_title() for axis in fig.axes] == ["shapes, 32 px"]
     plt.close(fig)
 
@@ -62,9 +63,9 @@ def test_kept_with_super_resolution(run):
 def test_kept_with_interpolation(run):
     interpolation.keep(run)
     frames, changes = interpolation.FRAMES, len(interpolation.CHANGES)
-    assert extras.pictures(run, "slerp").shape[0] == extras.pictures(run, "lerp").shape[0] == interpolation.SHOWN * frames
-    assert extras.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways
-    assert len(extras.table(run, "smoothness")) == 4 * changes
+    assert kept.pictures(run, "slerp").shape[0] == kept.pictures(run, "lerp").shape[0] == interpolation.SHOWN * frames
+    assert kept.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways
+    assert len(kept.table(run, "smoothness")) == 4 * changes
     runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run}, {"column": "other", "state": "not run"}])
     for fig, rows in ((interpolation.show_paths(runs, "slerp", "lerp"), 6), (interpolation.show_known(runs), 5 * changes)):
         assert len(fig.axes) == rows * frames
@@ -72,14 +73,14 @@ def test_kept_with_interpolation(run):
 
 
 def test_kept_with_monte_carlo(run):
-    montecarlo.keep(run)
-    noise = extras.table(run, "latent-noise")
-    assert list(noise.fraction) == list(montecarlo.FRACTIONS) and noise.variance[0] == 0
-    assert extras.pictures(run, "sampled").shape == (6, 1, 8, 8)
+    monte_carlo.keep(run)
+    noise = kept.table(run, "latent-noise")
+    assert list(noise.fraction) == list(monte_carlo.FRACTIONS) and noise.variance[0] == 0
+    assert kept.pictures(run, "sampled").shape == (6, 1, 8, 8)
 
 
 def test_nothing_is_computed_twice(run, monkeypatch):
-    for module in (implicit, superresolution, interpolation, montecarlo):
+    for module in (implicit, super_resolution, interpolation, monte_carlo):
         module.keep(run)
         monkeypatch.setattr(module, "load_data", None)
         module.keep(run)

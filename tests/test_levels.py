@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gonlib.config import Config
-from gonlib.decoders import BatchNorm
-from gonlib.likelihoods import LIKELIHOODS, bits_per_dim
-from gonlib.models import build
+from gonlib.method.decoders import BatchNorm
+from gonlib.method.likelihoods import LIKELIHOODS, bits_per_dim
+from gonlib.method.models import build
+from gonlib.training.config import Config
 
 torch.set_num_threads(1)
 LEVELS = (torch.arange(256, dtype=torch.float64) / 255).view(256, 1, 1, 1)

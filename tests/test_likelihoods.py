@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
-from gonlib.likelihoods import LIKELIHOODS, bits_per_dim, kl_to_standard_normal
+from gonlib.method.likelihoods import LIKELIHOODS, bits_per_dim, kl_to_standard_normal
 
 every = pytest.mark.parametrize("name", LIKELIHOODS)
 N, SIZE = 5, 4

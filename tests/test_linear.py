@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from gonlib import data, paper
-from gonlib.config import Config
-from gonlib.conversion import image, left
-from gonlib.linear import (
+from gonlib.data import datasets
+from gonlib.method.conversion import image, left
+from gonlib.study import paper
+from gonlib.study.linear import (
     components_for,
     pca_error,
     pca_errors,
@@ -19,11 +19,12 @@ from gonlib.linear import (
     ridge_error,
     softmax_accuracy,
 )
+from gonlib.training.config import Config
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load("digits", 8)
+    return datasets.load("digits", 8)
 
 
 def test_pca_loses_nothing_with_as_many_components_as_pixels(digits):

@@ -8,12 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gonlib import interpolation, measures
-from gonlib.config import Config
-from gonlib.data import load
+from gonlib.data.datasets import load
 from gonlib.errors import UserError
-from gonlib.measures import lerp, nearest_view, psnr, ring_correlation, slerp, smoothness
-from gonlib.models import build
+from gonlib.method.models import build
+from gonlib.study import measures
+from gonlib.study.chapters import interpolation
+from gonlib.study.measures import lerp, nearest_view, psnr, ring_correlation, slerp, smoothness
+from gonlib.training.config import Config
 
 
 def test_psnr_is_ten_decibels_per_factor_of_ten_in_squared_error():

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from gonlib.config import Config
-from gonlib.data import load
-from gonlib.decoders import batchnorms
+from gonlib.data.datasets import load
 from gonlib.errors import UserError
-from gonlib.likelihoods import kl_to_standard_normal
-from gonlib.models import MODELS, build
-from gonlib.training import Trained, Training
+from gonlib.method.decoders import batchnorms
+from gonlib.method.likelihoods import kl_to_standard_normal
+from gonlib.method.models import MODELS, build
+from gonlib.training.config import Config
+from gonlib.training.loop import Trained, Training
 
 SMALL = {"size": 8, "filters": 4, "latents": 5, "hidden": 8, "layers": 2, "free_steps": 5}
 # what a decoder without a mirror image can be combined with, besides what the registry names

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from gonlib.config import Config
-from gonlib.models import build
-from gonlib.montecarlo import compare, latent_noise
+from gonlib.method.models import build
+from gonlib.study.chapters.monte_carlo import compare, latent_noise
+from gonlib.training.config import Config
 
 
 def test_measured_variance_is_the_predicted_one():

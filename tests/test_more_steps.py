@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from gonlib import experiments, extras, more_steps
-from gonlib.config import Config
-from gonlib.evaluation import evaluate
-from gonlib.models import build
+from gonlib.method.models import build
+from gonlib.runs import kept as extras
+from gonlib.study import registry
+from gonlib.study.chapters import more_steps
+from gonlib.training.config import Config
+from gonlib.training.evaluation import evaluate
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def test_each_line_is_the_error_with_that_many_steps(images, changes):
 
 def test_the_table_is_kept_with_the_runs_of_the_experiment(tmp_path, monkeypatch):
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path))
-    runs = experiments.run("more-steps", "smoke", models=["GON", "1 step, detached"])
+    runs = registry.run("more-steps", "smoke", models=["GON", "1 step, detached"])
     kept = extras.collected(runs, "steps")
     assert set(kept.row) == {"GON", "1 step, detached"} and sorted(set(kept.steps)) == list(more_steps.COUNTS)
     trained = kept[kept.steps == 1].set_index("row").error

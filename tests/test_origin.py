@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from gonlib import likelihoods, origin
-from gonlib.config import Config
-from gonlib.decoders import ACTIVATIONS, BatchNorm
-from gonlib.models import build
+from gonlib.method import likelihoods, origin
+from gonlib.method.decoders import ACTIVATIONS, BatchNorm
+from gonlib.method.models import build
+from gonlib.training.config import Config
 
 TINY = Config(size=8, filters=4, latents=4)
 SIREN = {"decoder": "siren", "hidden": 8, "layers": 3, "omega": 5.0}

@@ -12,7 +12,9 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, write_notebook
 
-from gonlib import book, cli, execution, pages
+from gonlib import cli
+from gonlib.book import execution, pages
+from gonlib.book import notebooks as book
 from gonlib.errors import UserError
 
 

@@ -3,8 +3,8 @@
 import pytest
 from test_claims import table
 
-from gonlib.claims import judge
-from gonlib.paper import TABLE2
+from gonlib.study.ledger import judge
+from gonlib.study.paper import TABLE2
 
 PUBLISHED = {(f"{row}, gaussian", column): value for row, cells in TABLE2.items() for column, (value, _) in cells.items()}
 LATENTS = {("GON", "32 latents"): 5.0, ("AE", "32 latents"): 6.0, ("GON", "256 latents"): 1.0, ("AE", "256 latents"): 3.0}

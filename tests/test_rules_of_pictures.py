@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gonlib import extras
-from gonlib.claims import judge
-from gonlib.config import Config
+from gonlib.runs import kept
+from gonlib.study.ledger import judge
+from gonlib.training.config import Config
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def runs(tmp_path):
         (tmp_path / config.hash).mkdir()
         run = SimpleNamespace(folder=tmp_path / config.hash, metrics=metrics | {"epochs": 1, "steps": 1},
                               provenance={"device": "a device"}, summary=lambda: "a run")
-        extras.table(run, table, lambda: pd.DataFrame(rows))
+        kept.table(run, table, lambda: pd.DataFrame(rows))
         return pd.DataFrame([{"row": row, "column": "mnist", "seed": 0, "state": "done", "hash": config.hash, **metrics,
                               "run": run, "config": config}])
 

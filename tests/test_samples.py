@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from gonlib import data, extras, latents, samples
-from gonlib.config import Config
-from gonlib.measures import agreement, diversity, nearest
-from gonlib.store import Store
+from gonlib.data import datasets
+from gonlib.runs import kept
+from gonlib.runs.store import Store
+from gonlib.study.chapters import latents, samples
+from gonlib.study.measures import agreement, diversity, nearest
+from gonlib.training.config import Config
 
 SMALL = {"size": 8, "filters": 4, "hidden": 8, "layers": 2, "latents": 3, "train_images": 96, "test_images": 48,
          "batch_size": 32, "epochs": 1}  # fmt: skip
@@ -16,7 +18,7 @@ SMALL = {"size": 8, "filters": 4, "hidden": 8, "layers": 2, "latents": 3, "train
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load("digits", 8)
+    return datasets.load("digits", 8)
 
 
 def test_the_nearest_are_found_whatever_the_chunks(digits):
@@ -74,13 +76,13 @@ def run_of(tmp_path, **changes):
 def test_what_is_kept_of_a_variational_model(tmp_path):
     run = run_of(tmp_path, variational=True, likelihood="bernoulli")
     samples.keep_samples(run)
-    assert extras.pictures(run, "samples").shape == extras.pictures(run, "nearest").shape == (16, 1, 8, 8)
-    assert set(extras.table(run, "diversity")) == {"spread", "novelty", "variety"}
+    assert kept.pictures(run, "samples").shape == kept.pictures(run, "nearest").shape == (16, 1, 8, 8)
+    assert set(kept.table(run, "diversity")) == {"spread", "novelty", "variety"}
     line = {"row": "VGON", "column": "digits", "state": "done", "seed": 0, "run": run}
     lines = pd.DataFrame([line, line | {"row": "VAE", "run": run_of(tmp_path)}, line | {"state": "not run", "run": None}])
     shown = samples.beside_nearest(lines, n=5)  # of the second nothing is kept
     assert [title.split() for title in shown] == [["VGON,", "digits", "samples"], ["VGON,", "digits", "nearest"]]
-    assert torch.equal(shown["VGON, digits\nnearest"], extras.pictures(run, "nearest")[:5])
+    assert torch.equal(shown["VGON, digits\nnearest"], kept.pictures(run, "nearest")[:5])
     model = run.load_model()
     assert torch.equal(samples.draw(model, 4), samples.draw(model, 4)) and samples.draw(model, 4).shape == (4, 1, 8, 8)
     assert torch.allclose(samples.draw(model, 4)[:2], samples.draw(model, 2), atol=1e-6)  # each is decoded alone
@@ -91,16 +93,16 @@ def test_what_is_kept_of_a_variational_model(tmp_path):
 def test_what_is_kept_of_latents(tmp_path, changes):
     run = run_of(tmp_path, **changes)
     latents.keep_latents(run)
-    table = extras.table(run, "normality")
+    table = kept.table(run, "normality")
     assert table.groupby("kind").size().to_dict() == {"latents": 3, "random projections": 3}
-    assert extras.table(run, "histogram")["latents"].sum() == 3 * 48
+    assert kept.table(run, "histogram")["latents"].sum() == 3 * 48
     samples.keep_reconstructions(run)
-    assert extras.pictures(run, "reconstructions").shape == extras.pictures(run, "images").shape
+    assert kept.pictures(run, "reconstructions").shape == kept.pictures(run, "images").shape
 
 
 def test_what_is_kept_of_a_fit(tmp_path):
     run = run_of(tmp_path, decoder="siren")
     latents.keep_fitted(run)
-    shares = extras.table(run, "shapes").iloc[0]
+    shares = kept.table(run, "shapes").iloc[0]
     assert 0.1 <= shares["samples"] <= 1 and shares["test images"] > 0.4
-    assert extras.pictures(run, "samples").shape == (16, 1, 8, 8)
+    assert kept.pictures(run, "samples").shape == (16, 1, 8, 8)

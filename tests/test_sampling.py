@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from gonlib import data
-from gonlib.config import Config
-from gonlib.models import build
-from gonlib.origin import SharedOrigin, descend
-from gonlib.training import Training
+from gonlib.data import datasets
+from gonlib.method.models import build
+from gonlib.method.origin import SharedOrigin, descend
+from gonlib.training.config import Config
+from gonlib.training.loop import Training
 
 SMALL = {"dataset": "shapes", "decoder": "siren", "size": 8, "hidden": 8, "layers": 2, "latents": 4, "train_images": 64,
          "test_images": 8, "batch_size": 16, "epochs": 2}  # fmt: skip
@@ -70,7 +70,7 @@ def test_several_steps_see_the_same_coordinates():
 
 def test_a_sampled_run_is_repeatable():
     config = Config.from_dict(SMALL | {"inner_fraction": 0.5, "outer_fraction": 0.25})
-    images = data.load("shapes", 8, 64, 8)
+    images = datasets.load("shapes", 8, 64, 8)
     losses = []
     for _ in range(2):
         run = Training(config, images)

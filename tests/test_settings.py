@@ -5,7 +5,15 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gonlib.settings import crossing, crossings, latent_yardstick, likelihood_distances, ratios, residuals, unexplained
+from gonlib.study.chapters.settings import (
+    crossing,
+    crossings,
+    latent_yardstick,
+    likelihood_distances,
+    ratios,
+    residuals,
+    unexplained,
+)
 
 PAPER = {"GON": {"mnist": (0.4, 0.01)}, "AE": {"mnist": (1.2, 0.02)}}
 

@@ -18,14 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gonlib import data, sources
+from gonlib.data import datasets
+from gonlib.data import official as sources
 from gonlib.errors import UserError
 
 
 @pytest.mark.parametrize(("name", "train", "test", "channels"),
                          [("digits", 1437, 360, 1), ("patches", 8000, 2000, 3), ("shapes", 10000, 2000, 1)])
 def test_built_in_sets(name, train, test, channels):
-    found = data.load(name)
+    found = datasets.load(name)
     assert found.train.shape == (train, channels, 32, 32)
     assert found.test.shape == (test, channels, 32, 32)
     assert found.channels == channels
@@ -43,16 +44,16 @@ def test_built_in_sets(name, train, test, channels):
     assert len(digest[0]) > 0.95 * train  # crops of plain sky may coincide
 
 
-@pytest.mark.parametrize("name", data.BUILT_IN)
+@pytest.mark.parametrize("name", datasets.BUILT_IN)
 def test_built_in_sets_are_the_same_every_time(name):
-    first = data.load(name, 16, 100, 20)
-    data._load.cache_clear()
-    again = data.load(name, 16, 100, 20)
+    first = datasets.load(name, 16, 100, 20)
+    datasets._load.cache_clear()
+    again = datasets.load(name, 16, 100, 20)
     assert again is not first
     assert again.checksum == first.checksum
     assert torch.equal(again.train, first.train)
     assert torch.equal(again.test, first.test)
-    more = data.load(name, 16, 200, 20)
+    more = datasets.load(name, 16, 200, 20)
     assert torch.equal(more.train[:100], first.train)
     assert more.checksum != first.checksum
 
@@ -60,7 +61,7 @@ def test_built_in_sets_are_the_same_every_time(name):
 def test_digits_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
-    raw, found = load_digits(), data.load("digits", 8)
+    raw, found = load_digits(), datasets.load("digits", 8)
     images = torch.cat([found.train, found.test])[:, 0].float() * 16 / 255
     ours = sorted(map(tuple, images.round().int().flatten(1).tolist()))
     assert ours == sorted(map(tuple, raw.images.reshape(-1, 64).astype(int).tolist()))
@@ -70,7 +71,7 @@ def test_digits_are_those_of_scikit_learn():
 def test_patches_are_cut_where_they_say_and_share_no_pixel():
     from sklearn.datasets import load_sample_images
 
-    found, photos = data.load("patches"), load_sample_images().images
+    found, photos = datasets.load("patches"), load_sample_images().images
     used = {part: torch.zeros(2, 427, 640, dtype=torch.bool) for part in ("train", "test")}
     for part in ("train", "test"):
         place, labels = getattr(found, part + "_factors"), getattr(found, part + "_labels")
@@ -87,17 +88,17 @@ def test_patches_are_cut_where_they_say_and_share_no_pixel():
 
 
 def test_shapes_show_the_same_scene_at_every_size():
-    small, large = data.load("shapes", 32, 100, 10), data.load("shapes", 256, 100, 10)
+    small, large = datasets.load("shapes", 32, 100, 10), datasets.load("shapes", 256, 100, 10)
     assert small.checksum == large.checksum
     assert large.train.shape == (100, 1, 256, 256)
     halved = torch.nn.functional.avg_pool2d(large.train.float(), 8)
     assert (halved - small.train.float()).abs().mean() < 0.5
-    again = data.shapes_images(small.train_factors, 256)
+    again = datasets.shapes_images(small.train_factors, 256)
     assert torch.equal(again, large.train)
 
 
 def test_shapes_have_the_factors_they_say():
-    found = data.load("shapes", 128, 200, 10)
+    found = datasets.load("shapes", 128, 200, 10)
     factors, images = found.train_factors, found.train[:, 0].double()
     mass = images.sum((1, 2))
     grid = (torch.arange(128, dtype=torch.double) + 0.5) / 128
@@ -114,13 +115,13 @@ def test_shapes_have_the_factors_they_say():
 
 def test_shapes_turn_clockwise_on_the_screen():
     still = {"shape": [1], "radius": [0.3], "x": [0.5], "y": [0.5], "rotation": [0.0], "grey": [1.0]}
-    square = data.shapes_images({k: torch.tensor(v) for k, v in still.items()}, 64)[0, 0]
-    turned = data.shapes_images({k: torch.tensor(v) for k, v in (still | {"rotation": [45.0]}).items()}, 64)[0, 0]
+    square = datasets.shapes_images({k: torch.tensor(v) for k, v in still.items()}, 64)[0, 0]
+    turned = datasets.shapes_images({k: torch.tensor(v) for k, v in (still | {"rotation": [45.0]}).items()}, 64)[0, 0]
     assert square[32, 14] > 0  # a corner on the axis
     assert turned[32, 14] == 0
     assert turned[20, 20] > 0
-    triangle = data.shapes_images({k: torch.tensor(v) for k, v in (still | {"shape": [2]}).items()}, 64)[0, 0]
-    down = data.shapes_images({k: torch.tensor(v) for k, v in (still | {"shape": [2], "rotation": [90.0]}).items()}, 64)
+    triangle = datasets.shapes_images({k: torch.tensor(v) for k, v in (still | {"shape": [2]}).items()}, 64)[0, 0]
+    down = datasets.shapes_images({k: torch.tensor(v) for k, v in (still | {"shape": [2], "rotation": [90.0]}).items()}, 64)
     assert (triangle.T.int() - down[0, 0].int()).abs().max() <= 1  # the corner on the right moves to the bottom
 
 
@@ -158,10 +159,10 @@ def test_mnist_from_idx_files(tmp_path, monkeypatch):
             path = tmp_path / "MNIST" / "raw" / f"{official}-{kind}-ubyte"
             known[f"{part}_{key}"] = write_idx(path, arrays[f"{part}_{key}"])
     with pytest.raises(UserError, match=r"train_images are not those published; delete the damaged .*MNIST/raw"):
-        data.load("mnist", root=tmp_path)
+        datasets.load("mnist", root=tmp_path)
     assert not list((tmp_path / "prepared").iterdir())
     monkeypatch.setitem(sources.IDX_MD5, "mnist", known)
-    found = data.load("mnist", 28, root=tmp_path)
+    found = datasets.load("mnist", 28, root=tmp_path)
     assert np.array_equal(found.train[:, 0].numpy(), mixed(arrays["train_images"]))
     assert np.array_equal(found.test_labels.numpy(), mixed(arrays["test_labels"]))
 
@@ -185,7 +186,7 @@ def coil_archive(root, views=72, side=128):
 
 def test_coil20_from_its_archive(tmp_path):
     coil_archive(tmp_path)
-    found = data.load("coil20", root=tmp_path)
+    found = datasets.load("coil20", root=tmp_path)
     assert found.train.shape == (1160, 1, 32, 32)
     assert found.test.shape == (280, 1, 32, 32)
     for images, labels, factors, test in ((found.train, found.train_labels, found.train_factors, False),
@@ -200,10 +201,10 @@ def test_coil20_from_its_archive(tmp_path):
 def test_wrong_coil20_archives(tmp_path, views, side, reason):
     path = coil_archive(tmp_path, views, side)
     with pytest.raises(UserError, match=reason):
-        data.load("coil20", root=tmp_path)
+        datasets.load("coil20", root=tmp_path)
     truncate(path)
     with pytest.raises(UserError, match="put coil-20-proc.zip.*in place of damaged"):
-        data.load("coil20", root=tmp_path)
+        datasets.load("coil20", root=tmp_path)
 
 
 def matrix(array):
@@ -235,7 +236,7 @@ def norb_files(root, monkeypatch, zipped):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_small_norb_from_its_matrices(tmp_path, monkeypatch, zipped):
     content, path = norb_files(tmp_path, monkeypatch, zipped)
-    found = data.load("small_norb", 96, root=tmp_path)
+    found = datasets.load("small_norb", 96, root=tmp_path)
     pairs, cat, info = (content[f"smallnorb-5x46789x9x18x6x2x96x96-training-{k}.mat"] for k in ("dat", "cat", "info"))
     assert np.array_equal(found.train[:, 0].numpy(), mixed(pairs[:, 0]))
     assert np.array_equal(found.train_labels.numpy(), mixed(cat))
@@ -246,7 +247,7 @@ def test_small_norb_from_its_matrices(tmp_path, monkeypatch, zipped):
     (tmp_path / "prepared" / "small_norb.npz").unlink()
     (truncate if zipped else flip)(path)
     with pytest.raises(UserError, match=f"{path.name} is not the published file: it is damaged, delete it"):
-        data.load("small_norb", 96, root=tmp_path)
+        datasets.load("small_norb", 96, root=tmp_path)
 
 
 @given(st.binary(max_size=64))
@@ -286,7 +287,7 @@ def test_celeba_from_its_files(tmp_path, monkeypatch):
         (folder / name).write_text(head + "".join(rows))
     # the texts have not the published checksums
     monkeypatch.setattr(CelebA, "_check_integrity", lambda self: (folder / "img_align_celeba").is_dir())
-    found = data.load("celeba", 64, root=tmp_path)
+    found = datasets.load("celeba", 64, root=tmp_path)
     assert found.train.shape == (4, 3, 64, 64)
     assert found.train_labels.tolist() == mixed(np.array([100, 103, 106, 109])).tolist()
     assert found.test_labels.tolist() == mixed(np.array([102, 105, 108, 111])).tolist()
@@ -309,10 +310,10 @@ def test_lsun_from_its_databases(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "LSUN", reader)
     monkeypatch.setattr(sources, "LSUN_IMAGES", 20)
     with pytest.raises(UserError, match="bedroom_train_lmdb is missing"):
-        data.load("lsun_bedroom", root=tmp_path)
+        datasets.load("lsun_bedroom", root=tmp_path)
     for part in ("train", "val"):
         (tmp_path / "lsun" / f"bedroom_{part}_lmdb").mkdir(parents=True)
-    before, found = Path.cwd(), data.load("lsun_bedroom", 128, root=tmp_path)
+    before, found = Path.cwd(), datasets.load("lsun_bedroom", 128, root=tmp_path)
     assert found.train.shape == (20, 3, 128, 128)
     assert found.test.shape == (3, 3, 128, 128)
     reds = found.train[:, 0, 5, 5].tolist()

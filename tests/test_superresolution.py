@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gonlib.config import Config
-from gonlib.data import load
-from gonlib.models import build
-from gonlib.superresolution import MODES, contestants, enlarge, measure, pixel_centres, render, true_sizes
+from gonlib.data.datasets import load
+from gonlib.method.models import build
+from gonlib.study.chapters.super_resolution import MODES, contestants, enlarge, measure, pixel_centres, render, true_sizes
+from gonlib.training.config import Config
 
 
 class Scene:

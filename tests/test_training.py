@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gonlib import training
-from gonlib.config import Config
-from gonlib.data import load
+from gonlib.data.datasets import load
 from gonlib.errors import UserError
-from gonlib.models import MODELS, Model
-from gonlib.training import OutOfTime, Training, TrainingFailed, evaluate, train
+from gonlib.method.models import MODELS, Model
+from gonlib.training import loop
+from gonlib.training.config import Config
+from gonlib.training.loop import OutOfTime, Training, TrainingFailed, evaluate, train
 
 TINY = Config(size=8, filters=4, latents=4, hidden=8, layers=2, train_images=96, test_images=40, batch_size=16, epochs=3,
               learning_rate=1e-2, free_steps=3)  # fmt: skip
@@ -139,7 +139,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_result(name, digits, tmp_path, 
     straight = train(config, digits)
     # a clock that gives every call of `train` three steps
     clock = SimpleNamespace(perf_counter=itertools.count(step=0.1).__next__, monotonic=time.monotonic)
-    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(loop, "time", clock)
     done = []
     for _ in range(2 * STEPS):
         torch.manual_seed(len(done))  # chance outside has no say
@@ -259,7 +259,7 @@ def test_failing_in_the_first_epoch_leaves_the_initial_state(digits, monkeypatch
 def test_checkpoints_keep_a_good_state(spoilt, digits, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.safetensors"
     clock = SimpleNamespace(perf_counter=itertools.count(step=0.3).__next__, monotonic=time.monotonic)
-    monkeypatch.setattr(training, "time", clock)  # a step at a time
+    monkeypatch.setattr(loop, "time", clock)  # a step at a time
     spoil(monkeypatch, 9, spoilt)
     with pytest.raises(TrainingFailed):
         train(tiny(), digits, checkpoint=path, save_every=0.0)

@@ -22,13 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402
 
-from gonlib import bench, cli, engines  # noqa: E402
-from gonlib.capture import FORMS  # noqa: E402
-from gonlib.config import Config  # noqa: E402
-from gonlib.decoders import batchnorms  # noqa: E402
-from gonlib.evaluation import as_float  # noqa: E402
-from gonlib.store import Store  # noqa: E402
-from gonlib.training import Training  # noqa: E402
+from gonlib import cli
+from gonlib.bench import measure
+from gonlib.method.decoders import batchnorms  # noqa: E402
+from gonlib.runs import engines  # noqa: E402
+from gonlib.runs.store import Store  # noqa: E402
+from gonlib.training.config import Config  # noqa: E402
+from gonlib.training.evaluation import as_float  # noqa: E402
+from gonlib.training.forms import FORMS  # noqa: E402
+from gonlib.training.loop import Training  # noqa: E402
 
 SMALL = {"size": 16, "filters": 4, "latents": 8, "batch_size": 16, "epochs": 2}
 SIREN = {"decoder": "siren", "hidden": 16, "layers": 2}
@@ -48,7 +50,7 @@ COMPILABLE = ("origin", "origin, cotangents", "no normalisation", "siren", "deta
 
 @functools.cache
 def images(device):
-    return bench.noise_images(1, 16, 70, device)
+    return measure.noise_images(1, 16, 70, device)
 
 
 def run_of(rule, device, form, exact=True):
@@ -171,7 +173,7 @@ def check(args):
             failed.append(words)
         print(f"{verdict:7} {words}: {detail}, {time.perf_counter() - start:.1f} s", flush=True)
 
-    print(bench.describe(bench.conditions(device)))
+    print(measure.describe(measure.conditions(device)))
     for rule in ("origin", "origin, cotangents", "no normalisation", "siren", "gaussian"):
         one(f"float64, exact against reference, {rule}", forms_are_equal, rule, device)
     for rule in RULES:
@@ -195,7 +197,7 @@ def fill(args):
     """`gonlib run` of all experiments (or those named) at full schedule, several at once."""
     if args.merge and cli.main(["merge", *args.merge]):
         return 1
-    from gonlib.experiments import EXPERIMENTS
+    from gonlib.study.registry import EXPERIMENTS
 
     overrides = [word for pair in args.parameters for word in ("-p", *pair)]
     return cli.main(["run", *(args.experiments or EXPERIMENTS), "--profile", args.profile, "--device", args.device,
@@ -206,11 +208,11 @@ def fill(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, function in (("check", check), ("bench", bench.main), ("fill", fill)):
+    for name, function in (("check", check), ("bench", measure.main), ("fill", fill)):
         command = commands.add_parser(name)
         command.set_defaults(command=function)
         if name == "bench":
-            bench.add_arguments(command)
+            measure.add_arguments(command)
             command.set_defaults(device="cuda")
         else:
             command.add_argument("--device", default="cuda")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from gonlib import data, linear
+from gonlib.data import datasets
+from gonlib.study import linear
 
 FILE = Path(__file__).resolve().parents[1] / "book" / "results" / "pca.csv"
 
@@ -21,7 +22,7 @@ def main():
     parser.add_argument("datasets", nargs="+")
     parts = []
     for name in parser.parse_args().datasets:
-        images = data.load(name, size=32)
+        images = datasets.load(name, size=32)
         errors = linear.pca_errors(images)[:513].clamp(min=0)
         columns = {"components": range(len(errors)), "error": errors, "data": images.checksum[:16]}
         parts.append(pd.DataFrame({"dataset": name} | columns))

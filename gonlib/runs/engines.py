@@ -1,0 +1,174 @@
+"""Where the runs are trained: here, one after another or several at once on one device, or on a Ray cluster.
+
+An engine takes configs (it asks for the next only when it can start it) and gives pairs (config, finished `Run`) as
+they come, until there are no more or the time is used up. All of them train through `Store.run`, so locks,
+checkpoints and failed runs are the store's in each.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+from ..errors import UserError
+from ..training.config import Config
+from ..training.loop import OutOfTime
+from .store import Store
+
+
+def one_by_one(configs, store, **options):
+    """Train here; `options` are those of `Store.run`."""
+    for config in configs:
+        try:
+            run = store.run(config, **options)
+        except OutOfTime:
+            return
+        yield config, run
+
+
+# --- several on one device -------------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    """The others are to end as well."""
+
+
+class Turns:
+    """A lock that threads get in the order in which they asked for it, until `stop`.
+
+    Only one run at a time uses Python and the state that torch shares between threads, for a few steps; what it
+    launched on a GPU goes on while the others have their turns.
+    """
+
+    def __init__(self, runs):
+        self.runs, self.stopped = runs, False
+        self._queue, self._changed = deque(), threading.Condition()
+
+    def __enter__(self):
+        me = object()
+        with self._changed:
+            self._queue.append(me)
+            self._changed.wait_for(lambda: self._queue[0] is me or self.stopped)
+            if self.stopped:
+                self._queue.remove(me)
+                raise Stopped
+
+    def __exit__(self, *_):
+        with self._changed:
+            self._queue.popleft()
+            self._changed.notify_all()
+
+    def stop(self):
+        """Make everybody who waits for a turn, or asks for one, raise `Stopped`."""
+        with self._changed:
+            self.stopped = True
+            self._changed.notify_all()
+
+
+def at_once(configs, store, runs, **options):
+    """Train `runs` at a time on one device, each with its own random numbers, stream and graph, in turns.
+
+    A run's result is that of the run made alone. Runs that keep snapshots are about time, so those are made alone.
+    """
+    turns, going = Turns(runs), {}
+    options = options | {"turn": turns, "progress": _quiet}
+    with ThreadPoolExecutor(runs) as pool:
+        try:
+            for config in _asked(iter(configs), turns):
+                alone = bool(config.snapshots)
+                while going and (alone or len(going) >= runs):
+                    yield from _finished(going, turns)
+                going[pool.submit(store.run, config, **options)] = config
+                while going and alone:
+                    yield from _finished(going, turns)
+            while going:
+                yield from _finished(going, turns)
+        finally:
+            turns.stop()
+
+
+def _asked(configs, turns):
+    """The configs; making the next one (it reads data) is a turn too, and so is what is done with a finished run."""
+    while True:
+        with turns:
+            config = next(configs, None)
+        if config is None:
+            return
+        yield config
+
+
+def _finished(going, turns):
+    """Wait for runs to end, and give those that are finished: none if their time was up."""
+    for future in wait(going, return_when=FIRST_COMPLETED).done:
+        config = going.pop(future)
+        try:
+            run = future.result()
+        except OutOfTime:
+            continue
+        with turns:
+            yield config, run
+
+
+def _quiet(fraction, text=""):
+    """No bar: several would be in each other's way."""
+
+
+# --- a cluster -------------------------------------------------------------------------------------------------------
+
+
+def on_ray(configs, store, gpus_per_run=0.0, deadline=None, **options):
+    """Train as tasks of a Ray cluster (RAY_ADDRESS, else one of this machine's own), `gpus_per_run` each.
+
+    The store and the data must be in folders that all machines share. A run whose worker is lost goes on from its
+    checkpoint on another. Raises `UserError` where Ray is not installed.
+    """
+    ray = load_ray()
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    train = ray.remote(_task).options(num_cpus=1, num_gpus=gpus_per_run, max_retries=10)
+    until = None if deadline is None else time.time() + deadline - time.monotonic()
+    place = os.getcwd(), str(store.root.absolute()), os.environ.get("GONLIB_DATA")
+    going = {train.remote(config.to_dict(), place, until, options): config for config in configs}
+    try:
+        while going:
+            (task,), _ = ray.wait(list(going), num_returns=1)
+            config = going.pop(task)
+            fault = ray.get(task)
+            if fault:
+                raise UserError(fault)
+            run = store.find(config)
+            if run:
+                yield config, run
+    finally:
+        for task in going:
+            ray.cancel(task, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def load_ray():
+    """The module ray, which is loaded only when asked for; `UserError` if it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as fault:
+        raise UserError("the engine ray is not installed: pip install gonlib[cluster].") from fault
+    return ray
+
+
+def _task(fields, place, until, options):
+    """One run on a worker; returns what is wrong with its input, if anything."""
+    folder, root, data = place
+    os.chdir(folder)
+    if data is not None:
+        os.environ["GONLIB_DATA"] = data
+    deadline = None if until is None else time.monotonic() + until - time.time()
+    try:
+        Store(root).run(Config.from_dict(fields), progress=_quiet, deadline=deadline, **options)
+    except OutOfTime:
+        return None
+    except UserError as fault:
+        return str(fault)
+    return None

@@ -1,0 +1,107 @@
+"""Paths between images and, where they are known, the true views between them: `shapes`, COIL-20 (claim C12)."""
+
+import pandas as pd
+import torch
+
+from ...data.official import shapes_images
+from ...runs import kept as extras
+from ...runs.store import load_data
+from ...training.loop import as_float
+from ..measures import along, known_paths, paths, smoothness
+
+FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
+
+# The change of one factor over a path: of the radius and of x nearly their whole range; of the rotation two fifths of
+# the turn after which a shape looks the same, so that the way is the shortest.
+CHANGES = {"rotation": 0.4, "radius": 0.18, "x": 0.2}
+SYMMETRIES = torch.tensor([180.0, 90.0, 120.0, 72.0])  # of the shapes, in the order of `sources.SHAPES`
+ARC = 6  # views of 5 degrees
+
+
+def shape_views(data, factor, pairs=32, views=33):
+    """`shapes` in which one factor changes evenly, all else fixed: (views, pairs, 1, H, W).
+
+    The scenes are the first test images; `factor` is one of `CHANGES`. Radius and x start at their lowest.
+    """
+    factors = {key: value[:pairs].cpu() for key, value in data.test_factors.items()}
+    if factor == "rotation":
+        start, change = factors[factor], CHANGES[factor] * SYMMETRIES[factors["shape"]]
+    else:
+        start, change = data.train_factors[factor].min().cpu(), CHANGES[factor] * torch.ones(pairs)
+    scenes = [shapes_images(factors | {factor: start + t * change}, data.size) for t in torch.linspace(0, 1, views)]
+    return as_float(torch.stack(scenes)).to(data.test.device)
+
+
+def object_views(data, arc=ARC, pairs=32):
+    """Views of COIL-20's objects, 5 degrees apart, along arcs of so many steps: (arc + 1, pairs, 1, H, W).
+
+    One arc for each object in turn, from view 0 on, then from other views; they contain training and test images.
+    """
+    images, labels = torch.cat([data.train, data.test]), torch.cat([data.train_labels, data.test_labels])
+    angles = torch.cat([data.train_factors["angles"], data.test_factors["angles"]])
+    at = {(int(thing), int(angle)): i for i, (thing, angle) in enumerate(zip(labels, angles, strict=True))}
+    things = sorted({thing for thing, _ in at})
+    arcs = [(things[i % len(things)], 5 * arc * (i // len(things))) for i in range(pairs)]
+    rows = [[at[thing, (start + 5 * step) % 360] for thing, start in arcs] for step in range(arc + 1)]
+    return as_float(images[torch.tensor(rows, device=images.device)])
+
+
+def known_views(data, pairs=32):
+    """What changes -> true views, for data sets whose views are known; an empty dictionary for others."""
+    if data.name == "shapes":
+        return {factor: shape_views(data, factor, pairs) for factor in CHANGES}
+    if data.name == "coil20":
+        return {f"turn by {5 * ARC} degrees": object_views(data, pairs=pairs)}
+    return {}
+
+
+def keep(run, device="cpu"):
+    """Compute and keep with a run its paths between pairs of test images, and their smoothness where views are known.
+
+    Pictures "slerp" and "lerp": `SHOWN` pairs of `FRAMES` each; "known": for each known change, for its first pair, the
+    true views and the four paths of `measures.known_paths`. Table "smoothness": a row per change and path.
+    """
+    if extras.pictures(run, "slerp") is not None:
+        return
+    model, data = run.load_model(device), load_data(run.config, device)
+    views = known_views(data)
+    if views:
+        rows, strips = [], []
+        for change, true in views.items():
+            rows.append(smoothness(model, true, FRAMES).assign(change=change))
+            strips += [along(true, FRAMES)[:, 0], *(path[:, 0] for path in known_paths(model, true, FRAMES).values())]
+        extras.pictures(run, "known", lambda: torch.cat(strips))
+        extras.table(run, "smoothness", lambda: pd.concat(rows, ignore_index=True))
+    shown = as_float(data.test[: 2 * SHOWN])
+    found = paths(model, shown[::2], shown[1::2], FRAMES, max(DRAWN, run.config.size))
+    for name in ("lerp", "slerp"):
+        extras.pictures(run, name, lambda name=name: found[name].transpose(0, 1).flatten(0, 1))
+
+
+def show_paths(runs, *ways, pairs=3):
+    """Draw the paths kept with runs (rows of `experiments.collect`), a row for each pair and way; returns the figure."""
+    from ...book.figures import show_images  # here: drawing loads seaborn, which training does without
+
+    rows = {}
+    for run in runs[runs.state == "done"].itertuples():
+        kept = {way: extras.pictures(run.run, way) for way in ways}
+        for pair in range(pairs):
+            for way, strip in kept.items():
+                if strip is not None:
+                    rows[f"{run.column} {pair + 1}, {way}"] = strip.view(-1, FRAMES, *strip.shape[1:])[pair]
+    return show_images(extras.alike(rows), size=0.62)
+
+
+def show_known(runs):
+    """Draw for each known change of each run the true views, slerp, lerp and the cross-fade; returns the figure."""
+    from ...book.figures import show_images
+
+    rows = {}
+    for run in runs[runs.state == "done"].itertuples():
+        strip, table = extras.pictures(run.run, "known"), extras.table(run.run, "smoothness")
+        if strip is not None:
+            blocks = strip.view(-1, FRAMES, *strip.shape[1:])
+            ways = ["truth", *table.path.unique()]
+            names = [f"{change}: {way}" for change in table.change.unique() for way in ways]
+            rows |= {f"{run.column}, {name}": block for name, block in zip(names, blocks, strict=True)}
+    return show_images(extras.alike(rows), size=0.55)

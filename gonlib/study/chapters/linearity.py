@@ -1,0 +1,102 @@
+"""What a training step costs in operations, and how exact it is in float32: the two forms of the origin gradient compared.
+
+The chapter "The encoder is a matrix" shows these; `bench` measures time and memory.
+"""
+
+import copy
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from ...method.models import build
+
+FORMS = {"reference": False, "fast": True}  # name: the inference rule's `exact`
+
+
+def expected_costs(config, batch):
+    """Cost of a training step in decoder passes over the batch, by the counting argument of the chapter: name -> number."""
+    copies = min(config.latents, batch)
+    return {"GON, reference": 9, "AE": 6, "GON, fast": 3 + 3 * copies / batch, "decoder alone": 3}
+
+
+def counted_costs(config, channels=1, batch=64):
+    """The same, counted by PyTorch while it does the step (matrix products and convolutions): name -> number.
+
+    Source: `torch.utils.flop_counter`. The configuration is that of a convolutional GON.
+    """
+    x = torch.rand(batch, channels, config.size, config.size)
+    gon, ae = build(config, channels), build(config.replace(inference="encoder"), channels)
+    z = torch.rand(batch, config.latents)
+    with torch.no_grad():
+        one = _operations(lambda: gon.decoder(z))
+    counts = {}
+    for form, exact in FORMS.items():
+        gon.inference.exact = exact
+        counts[f"GON, {form}"] = _operations(lambda: gon.loss(x).sum().backward()) / one
+    counts["AE"] = _operations(lambda: ae.loss(x).sum().backward()) / one
+    counts["decoder alone"] = _operations(lambda: gon.loss_at(x, z).sum().backward()) / one
+    return {name: counts[name] for name in expected_costs(config, batch)}
+
+
+class _Operations(TorchDispatchMode):
+    """Adds up what PyTorch's own formulas say of each call. (Its FlopCounterMode also watches modules, and its hooks
+    refuse a gradient with respect to the origin.)"""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        formula = flop_registry.get(function._overloadpacket)
+        self.total += formula(*args, **(kwargs or {}), out_val=out) if formula else 0
+        return out
+
+
+def _operations(step):
+    with _Operations() as counter:
+        step()
+    return counter.total
+
+
+def float32_errors(model, x):
+    """Relative errors in float32, against the reference form in float64: form -> {latents, gradient, through z}.
+
+    `gradient` is that of the outer loss in the weights; `through z` its part that detaching would leave out. Biases
+    right before a batch normalisation are left out: their gradient is 0, and what float32 makes of it is noise in
+    either form. The model, in training mode, and images x (N, C, H, W) are not changed.
+    """
+    truth = _step(model, x, torch.float64, exact=False)
+    whole = torch.cat(truth["gradient"]).norm()
+    matters = [bool(part.norm() > 1e-9 * whole) for part in truth["gradient"]]
+    errors = {}
+    for form, exact in FORMS.items():
+        found = _step(model, x, torch.float32, exact)
+        errors[form] = {"latents": _relative(found.pop("latents"), truth["latents"])}
+        for name, parts in found.items():
+            pairs = [_kept(gradient, matters) for gradient in (parts, truth[name])]
+            errors[form][name] = _relative(*pairs)
+    return errors
+
+
+def _kept(parts, matters):
+    return torch.cat([part for part, keep in zip(parts, matters, strict=True) if keep])
+
+
+def _relative(found, truth):
+    return float((found - truth).norm() / truth.norm())
+
+
+def _step(model, x, dtype, exact):
+    """Latents, and gradients as a vector per parameter, of a training step on a copy of the model; all as float64."""
+    model, x = copy.deepcopy(model).to(dtype).train(), x.to(dtype)
+    model.inference.exact = exact
+    gradients = []
+    for detach in (False, True):
+        model.inference.detach = detach
+        gradient = torch.autograd.grad(model.loss(x).mean(), list(model.parameters()))
+        gradients.append([part.flatten().double() for part in gradient])
+    whole, decoding = gradients
+    with torch.no_grad():
+        z = model.encode(x)
+    return {"latents": z.double(), "gradient": whole,
+            "through z": [a - b for a, b in zip(whole, decoding, strict=True)]}  # fmt: skip

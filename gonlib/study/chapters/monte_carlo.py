@@ -1,0 +1,90 @@
+"""What a random share of the coordinates does to the latents of an implicit GON (equation 12 by Monte Carlo)."""
+
+import pandas as pd
+import torch
+
+from ...method.origin import SharedOrigin
+from ...runs import kept
+from ...runs.store import load_data
+from ...training.loop import as_float
+
+FRACTIONS = tuple(4.0**-i for i in range(7))
+MEASURED, SHOWN = 64, 6  # test images
+
+
+@torch.no_grad()
+def latent_noise(model, x, fractions, draws=32):
+    """Encode images x (N, C, H, W) from random shares of their pixels, `draws` times; a DataFrame with a row per share.
+
+    Columns, means over images: `variance` of the estimates about the latent from the full grid, and `predicted`, what
+    theory says (see `predicted_variance`), both relative to the mean squared length of the latents; `error`, the summed
+    squared error of the pictures decoded from the estimates, and `full_error`, of those from the full grid.
+    """
+    rows, was = [], model.generator
+    with model.evaluating():
+        model.generator = torch.Generator(x.device).manual_seed(0)
+        z = model.encode(x)
+        length = z.square().sum(1).mean().item()
+        for fraction in fractions:
+            variance, error = 0.0, 0.0
+            for _ in range(draws):
+                with model.sampling(x, fraction) as pixels:
+                    estimate = model.encode(pixels)
+                variance += (estimate - z).square().sum(1).mean().item() / draws
+                error += _error(model, x, estimate) / draws
+            predicted = predicted_variance(model, x, fraction)
+            rows.append({"fraction": fraction, "variance": variance / length, "predicted": predicted / length,
+                         "error": error, "full_error": _error(model, x, z)})
+    model.generator = was
+    return pd.DataFrame(rows)
+
+
+def _error(model, x, z):
+    return (model.decode(z) - x).square().flatten(1).sum(1).mean().item()
+
+
+@torch.no_grad()
+def predicted_variance(model, x, fraction):
+    """Variance, summed over a latent's numbers and mean over images, when n = fraction * P of P coordinates are drawn.
+
+    A latent is a sum with one term per coordinate. The sum of n terms drawn without replacement, times P / n, has the
+    variance P^2 / n (1 - n / P) S^2, where S^2 is the variance of the terms. Source: Cochran 1977, section 2.5.
+    """
+    shared = SharedOrigin(model)
+    columns = shared.jacobian.unflatten(1, (x.shape[1], -1))  # (k, C, P)
+    cotangents = model.inner_cotangent(shared.output, x).flatten(2)  # (N, C, P)
+    terms = torch.einsum("kcp,ncp->nkp", columns, cotangents)
+    every = terms.shape[-1]
+    count = max(1, round(fraction * every))
+    return every**2 / count * (1 - count / every) * terms.var(-1).sum(1).mean().item()
+
+
+def keep(run, device="cpu"):
+    """Compute and keep with a run the noise of its latents as the table "latent-noise", and a few reconstructions."""
+    if kept.pictures(run, "sampled") is not None:
+        return
+    model, x = run.load_model(device), as_float(load_data(run.config, device).test[:MEASURED])
+    if run.config.size**2 * len(x) <= 2**17:  # at larger sizes it takes longer and says the same
+        kept.table(run, "latent-noise", lambda: latent_noise(model, x, FRACTIONS))
+    with model.evaluating(), torch.no_grad():
+        kept.pictures(run, "truth", lambda: x[:SHOWN])
+        kept.pictures(run, "sampled", lambda: model.reconstruct(x[:SHOWN]))
+
+
+def compare(runs):
+    """Sentences on whether sampling the inner integral alone costs more error than sampling the outer one alone.
+
+    `runs` are those of the experiment `monte-carlo`; one sentence for each size and share.
+    """
+    done = runs[runs.state == "done"]
+    error = {(r.column, r.config.inner_fraction, r.config.outer_fraction): r.test_error for r in done.itertuples()}
+    lines = []
+    for (column, share, outer), inner_only in error.items():
+        whole, outer_only = error.get((column, 1.0, 1.0)), error.get((column, 1.0, share))
+        if share == 1 or outer != 1 or whole is None or outer_only is None:
+            continue
+        ratio = inner_only / outer_only
+        worse = "the inner" if ratio > 1.05 else "the outer" if ratio < 1 / 1.05 else "neither"
+        lines.append(f"{column}, share {share:g}: full grid {whole:.2f}; inner sampled {inner_only:.2f}, outer sampled "
+                     f"{outer_only:.2f}: sampling {worse} costs more.")
+    return lines

@@ -1,0 +1,136 @@
+"""Super-resolution: an implicit decoder asked for more pixels than it was trained on, and what it is compared with.
+
+The first and last points of the decoder's grid are the *centres* of the outer pixels of the training images. A larger
+picture drawn on the same interval [-1, 1] therefore shows the scene without the outer halves of those pixels: good
+for looking at, and a few per cent larger than the truth. `render` puts every pixel where it belongs.
+"""
+
+import math
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from ...runs import kept
+from ...runs.store import load_data
+from ...training.loop import as_float
+from ..measures import psnr, ring_correlation
+
+MODES = ("nearest", "bilinear", "bicubic")
+# The side of a set's own images, beyond which nothing is known of them; `shapes` can be drawn at any size.
+TRUE_SIZES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "patches": 32, "celeba": 64, "small_norb": 96,
+              "coil20": 128, "lsun_bedroom": 128, "shapes": math.inf}
+SHOWN, LARGE = 8, 256  # test images kept as pictures, and their side (figures 5 and 17)
+SCORED = 256  # test images scored
+CHUNK = 2**22  # numbers in the widest layer at a time
+
+
+def pixel_centres(size, trained):
+    """Where the pixels of a size x size picture lie for a decoder trained at `trained` x `trained`: (size^2, 2).
+
+    In image sides a pixel's centre is (i + 1/2) / size, and the decoder's -1 and 1 are 1/2 and trained - 1/2 pixels of
+    the training images. A little of the border lies outside [-1, 1].
+    """
+    side = (torch.arange(size, dtype=torch.float64) + 0.5) / size * trained - 0.5
+    side = (side / (trained - 1) * 2 - 1).float()
+    return torch.cartesian_prod(side, side)
+
+
+@torch.no_grad()
+def render(model, z, size, aligned=False):
+    """Pictures (N, C, size, size) in [0, 1] of latents z by an implicit decoder.
+
+    Every pixel is where it belongs in the scene; `aligned` gives the published picture instead, whose corner pixels
+    are those of the training grid.
+    """
+    decoder = model.decoder
+    points = decoder.coordinates(size) if aligned else pixel_centres(size, decoder.size).to(z)
+    each = max(1, CHUNK // (size**2 * decoder.layers[0].out_features))
+    parts = [model.likelihood.mean(decoder.at(part, points)) for part in z.split(each)]
+    return torch.cat(parts).unflatten(-1, (size, size)).clamp(0, 1)
+
+
+def enlarge(images, size, mode):
+    """Images (N, C, h, h) interpolated to size x size: nearest, bilinear or bicubic, pixels where they belong."""
+    options = {} if mode == "nearest" else {"align_corners": False}
+    return F.interpolate(images, (size, size), mode=mode, **options).clamp(0, 1)
+
+
+@torch.no_grad()
+def contestants(model, small, size):
+    """Name -> pictures (N, C, size, size) of the small images (N, C, h, h), by interpolation and by the model.
+
+    "bicubic of the GON" enlarges the model's small reconstruction: it has the same information as "GON" and differs
+    only in who fills in the pixels between. "GON, published grid" is what not minding the coordinates gives.
+    """
+    with model.evaluating():
+        z = model.encode(small)
+        pictures = {mode: enlarge(small, size, mode) for mode in MODES}
+        pictures["bicubic of the GON"] = enlarge(model.decode(z).clamp(0, 1), size, "bicubic")
+        return pictures | {"GON": render(model, z, size), "GON, published grid": render(model, z, size, aligned=True)}
+
+
+def measure(model, small, large):
+    """Small images (N, C, h, h) enlarged by every contestant, against the true large ones: two DataFrames.
+
+    The first has a row per contestant and the column `psnr` (decibels, mean over images); the second a row per
+    contestant and frequency, with the `correlation` of `measures.ring_correlation`.
+    """
+    scores, detail = [], []
+    for name, pictures in contestants(model, small, large.shape[-1]).items():
+        scores.append({"method": name, "psnr": psnr(pictures, large).mean().item()})
+        frequencies, correlation = ring_correlation(pictures, large)
+        detail.append(pd.DataFrame({"method": name, "frequency": frequencies, "correlation": correlation}))
+    return pd.DataFrame(scores), pd.concat(detail, ignore_index=True)
+
+
+def true_sizes(config):
+    """Twice and four times a run's image size, as far as the data set has images so large that were not seen."""
+    limit = TRUE_SIZES.get(config.dataset, 0)
+    return [size for size in (2 * config.size, 4 * config.size) if size <= limit]
+
+
+def keep(run, device="cpu"):
+    """Compute and keep with a run its enlarged pictures, and where the truth is known its scores and detail."""
+    if kept.pictures(run, "large") is not None:
+        return
+    model, small = run.load_model(device), as_float(load_data(run.config, device).test[:SCORED])
+    both = []
+    for size in true_sizes(run.config):
+        large = as_float(load_data(run.config.replace(size=size), device).test[:SCORED])
+        both.append([frame.assign(size=size, images=len(large)) for frame in measure(model, small, large)])
+    if both:
+        scores, detail = (pd.concat(frames, ignore_index=True) for frames in zip(*both, strict=True))
+        kept.table(run, "detail", lambda: detail)
+        kept.table(run, "scores", lambda: scores)
+    with model.evaluating(), torch.no_grad():
+        z = model.encode(small[:SHOWN])
+        kept.pictures(run, "small", lambda: small[:SHOWN])
+        kept.pictures(run, "large", lambda: render(model, z, LARGE, aligned=True))
+
+
+def largest(tables):
+    """Of tables kept with runs, the lines of each run's largest size."""
+    return tables[tables["size"] == tables.groupby("hash")["size"].transform("max")]
+
+
+def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "GON")):
+    """Correlation with the truth against spatial frequency, a panel per data set at its largest size; returns the figure.
+
+    `detail` are the tables "detail" of `extras.collected`; dotted is the highest frequency of the small images.
+    """
+    import matplotlib.pyplot as plt  # here: training does without them
+    import seaborn as sns
+
+    detail = largest(detail)
+    columns = list(dict.fromkeys(detail.column))
+    fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
+    for axis, column in zip(axes.flat, columns, strict=True):
+        part = detail[(detail.column == column) & detail.method.isin(methods)]
+        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, ax=axis, errorbar=None,
+                     legend=axis is axes.flat[0])
+        axis.axvline(part.config.iloc[0].size / 2, ls=":", c="0.4")
+        axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
+                 ylabel="correlation with the truth")
+    axes.flat[0].legend(fontsize=8)
+    return fig

@@ -1,0 +1,190 @@
+"""Which runs of the experiments are there, what the others would take, and why a run is missing or out of date."""
+
+import math
+from dataclasses import asdict
+from statistics import median
+
+from ..data import datasets
+from ..errors import unknown
+from ..runs import provenance
+from ..runs.store import find_run
+from .profiles import ALIASES, parse
+from .registry import EXPERIMENTS
+
+STATES = ("done", "recorded", "failed", "partial", "missing", "needs data")
+# Fields that leave the time of one training step as it is.
+FREE = ("dataset", "train_images", "test_images", "seed", "epochs", "steps", "learning_rate", "free_learning_rate",
+        "kl_anneal", "evaluation", "snapshots", "origin_sd", "latent_scale", "step_size")
+
+
+def plan(names, profile, texts=()):
+    """(experiment, cells) of each named experiment (none: of all), with the overrides (name, text) it knows.
+
+    Raises `UserError` for an unknown experiment, profile or parameter, or a value of the wrong type or out of range.
+    """
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise unknown("experiment", name, EXPERIMENTS)
+    chosen = [EXPERIMENTS[name] for name in dict.fromkeys(names or EXPERIMENTS)]
+    known = {e.name: e.parameters for e in chosen}
+    every = sorted({name for names in known.values() for name in names})
+    overrides = {e.name: {} for e in chosen}
+    for name, text in texts:
+        takers = [e for e in chosen if name in known[e.name]]
+        if not takers and name in ALIASES:
+            name = ALIASES[name]
+            takers = [e for e in chosen if name in known[e.name]]
+        if not takers:
+            raise unknown("parameter", name, every)
+        for e in takers:
+            overrides[e.name][name] = parse(name, text, known[e.name][name])
+    return [(e, e.cells(profile, **overrides[e.name])) for e in chosen]
+
+
+class Clock:
+    """Estimates how long a run takes on a device from the times of similar runs in the stores, unfinished ones too."""
+
+    def __init__(self, stores, device="cpu"):
+        self.steps, self.images, self.done, self.device = {}, {}, {}, provenance.device_name(device)
+        for run in (run for store in stores for run in store.runs() if run.status == "done"):
+            self._take(run.config, run.metrics, run.provenance)
+        for config, reached, made in stores[0].unfinished():
+            self.done[config.hash] = reached["steps"]
+            self._take(config, reached, made)
+
+    def _take(self, config, numbers, made):
+        self.images[self._data(config)] = numbers["images"]
+        if made["device"] == self.device and numbers["steps"]:
+            shared = made.get("at_once", 1)  # runs that had the device together took the time together
+            seconds = max(numbers["seconds"], made.get("wall_seconds", 0)) / numbers["steps"] / shared
+            self.steps.setdefault(self._kind(config), []).append(seconds)
+
+    def seconds(self, config):
+        """Estimated seconds that are left, or None where no run of this model was timed or the data's size is unknown."""
+        seconds, images = self.steps.get(self._kind(config)), self.images.get(self._data(config), config.train_images)
+        if not seconds or not images:
+            return None
+        steps = min(config.epochs * max(images // config.batch_size, 1), config.steps or math.inf)
+        return median(seconds) * (steps - self.done.get(config.hash, 0))
+
+    def _data(self, config):
+        return config.dataset, config.train_images
+
+    def _kind(self, config):
+        return tuple(value for name, value in asdict(config).items() if name not in FREE)
+
+
+def state(config, stores):
+    """One of STATES, and the finished run if there is one; `stores` are the local one and those of recorded runs."""
+    run = find_run(config, stores)
+    if run:
+        recorded = run.status == "done" and run.folder.parent != stores[0].root
+        return ("recorded" if recorded else run.status), run
+    found = stores[0].state(config)
+    return ("needs data" if found == "missing" and not datasets.at_hand(config.dataset) else found), None
+
+
+def status(planned, stores, device="cpu"):
+    """The state of every cell of the planned experiments, as a dictionary for JSON; times are in seconds.
+
+    `left_s` is the estimated time of what is not finished, null if no similar run was timed on this kind of device.
+    """
+    clock, experiments = Clock(stores, device), []
+    for experiment, cells in planned:
+        rows, left = [], {}
+        for cell in cells:
+            runs = []
+            for config in cell.configs:
+                now, run = state(config, stores)
+                runs.append({"hash": config.hash, "state": now, "seconds": run.metrics.get("seconds") if run else None})
+                if not run:
+                    left[config.hash] = clock.seconds(config)
+            rows.append({"row": cell.row, "column": cell.column, "state": _cell_state(runs), "runs": runs})
+        total = None if None in left.values() else round(sum(left.values()), 1)
+        counts = {s: n for s in STATES if (n := sum(run["state"] == s for row in rows for run in row["runs"]))}
+        experiments.append({"name": experiment.name, "title": experiment.title, "counts": counts, "left_s": total,
+                            "cells": rows})
+    return {"experiments": experiments}
+
+
+def _cell_state(runs):
+    """What a cell's seeds have in common, else what keeps it from being finished."""
+    states = {run["state"] for run in runs}
+    if states <= {"done", "recorded"}:
+        return "done" if states <= {"done"} else "recorded"
+    if "failed" in states or "needs data" in states:
+        return "failed" if "failed" in states else "needs data"
+    return "missing" if states == {"missing"} else "partial"
+
+
+def as_text(found):
+    """The dictionary of `status` as lines for people."""
+    lines = []
+    for e in found["experiments"]:
+        counts = ", ".join(f"{n} {s}" for s, n in e["counts"].items())
+        left = "time left unknown" if e["left_s"] is None else f"about {duration(e['left_s'])} left"
+        open_ = any(run["state"] not in ("done", "recorded", "failed") for c in e["cells"] for run in c["runs"])
+        lines.append(f"{e['name']}: {counts or 'no runs'}" + (f"; {left}" if open_ else ""))
+        width = max((len(f"{c['row']} / {c['column']}") for c in e["cells"]), default=0)
+        for c in e["cells"]:
+            ready = sum(run["state"] in ("done", "recorded") for run in c["runs"])
+            name = f"  {c['row']} / {c['column']}".ljust(width + 4)
+            lines.append(f"{name}{c['state']} ({ready} of {len(c['runs'])})")
+    return "\n".join(lines)
+
+
+def duration(seconds):
+    """Seconds in words: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def why(targets, planned, stores, device="cpu"):
+    """Lines that say, for each target, how it differs: a missing run from the nearest one, a stored run from now.
+
+    A target is a run's hash (or how it begins), or EXPERIMENT, EXPERIMENT/ROW or EXPERIMENT/ROW/COLUMN.
+    """
+    wanted = {f"{e.name}/{c.row}/{c.column}": c.configs for e, cells in planned for c in cells}
+    stored = [run for store in stores for run in store.runs()]
+    configs = {run.hash: run.config for run in stored} | {c.hash: c for cell in wanted.values() for c in cell}
+    lines = []
+    for target in targets:
+        found = [(f"{name} seed {c.seed}", c) for name, cell in wanted.items() for c in cell
+                 if f"{name}/".startswith(target.strip("/") + "/")]
+        found = found or [(name, c) for name, c in configs.items() if len(target) > 3 and name.startswith(target)]
+        if not found:
+            raise unknown("run or cell", target, [*wanted, *configs])
+        for name, config in found:
+            run = find_run(config, stores)
+            differences = since(run, device) if run else nearest(config, stored)
+            head = f"{name}: run {config.hash} is {run.status if run else 'not there'}"
+            lines += [f"{head}{f' ({run.message})' if run and run.message else ''}; {differences}"]
+    return "\n".join(lines)
+
+
+def since(run, device="cpu"):
+    """In words: which sources, versions or device differ between a stored run and now."""
+    now, then = provenance.source_files(), run.provenance["source_files"]
+    files = [f"{name} has changed" for name in sorted(now.keys() | then.keys()) if now.get(name) != then.get(name)]
+    versions, before = provenance.versions(), run.provenance["versions"]
+    here = versions | {"device": provenance.device_name(device)}
+    there = before | {"device": run.provenance["device"]}
+    other = [f"{name} was {there.get(name)}, is {here.get(name)}" for name in here if here[name] != there.get(name)]
+    if files or other:
+        return "since then " + "; ".join(files + other) + "."
+    return "made by this source on this machine's kind."
+
+
+def nearest(config, stored):
+    """In words: how a wanted config differs from the stored run that is most like it."""
+    wanted = asdict(config)
+
+    def differences(run):
+        return {name: value for name, value in asdict(run.config).items() if value != wanted[name]}
+
+    if not stored:
+        return "the stores hold no run."
+    run = min(stored, key=lambda run: len(differences(run)))
+    fields = [f"{name} {value!r} there, {wanted[name]!r} wanted" for name, value in differences(run).items()]
+    return f"the nearest, {run.hash}, has {'; '.join(fields)}."

@@ -1,0 +1,134 @@
+"""One frozen configuration per run: everything that can change a number is in it, and its hash is the run's name."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+
+from ..data.datasets import NAMES, known_dataset
+from ..errors import UserError, unknown
+from ..method import classifier, conversion
+from ..method.decoders import ACTIVATIONS
+from ..method.likelihoods import LIKELIHOODS
+
+
+def _choice(default, *names):
+    return field(default=default, metadata={"choices": names})
+
+
+def _number(default, low, high=math.inf):
+    return field(default=default, metadata={"range": (low, high)})
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's configuration; raises `UserError` for a value of the wrong type or out of range.
+
+    A field at its default is left out of the canonical JSON, so a new field renames no recorded run;
+    in return, a default is never changed.
+    """
+
+    # data
+    dataset: str = "digits"  # a name of gonlib.data, or folder:PATH
+    size: int = _number(32, 4, 1024)  # side of the square image, pixels
+    train_images: int = _number(0, 0)  # use the first so many training images; 0: all
+    test_images: int = _number(0, 0)
+    # the model: decoder x likelihood x inference rule (x stochastic layer)
+    decoder: str = _choice("conv", "conv", "siren")
+    likelihood: str = _choice("squared_error", *LIKELIHOODS)
+    inference: str = _choice("origin", "origin", "encoder", "tied_encoder", "free")
+    variational: bool = False  # a stochastic layer in front of the decoder (section 3.3)
+    latents: int = _number(32, 1, 65536)
+    # convolutional decoder
+    filters: int = _number(16, 1, 4096)  # base filters f; the blocks have ... 4f, 2f, f
+    spatial: int = _number(1, 1, 64)  # side of the latent; 4, 8, 16 leave out blocks (figure 10a)
+    activation: str = _choice("elu", *ACTIVATIONS)
+    batchnorm: bool = True
+    bn_eps: float = _number(1e-5, 0.0, 1.0)
+    # implicit decoder
+    hidden: int = _number(256, 1, 65536)
+    layers: int = _number(4, 1, 64)
+    omega: float = _number(30.0, 1e-3, 1e4)
+    # inference at the origin
+    inner_steps: int = _number(1, 1, 1000)
+    step_size: float = _number(1.0, 0.0, 1e6)
+    detach: bool = False  # no gradient through the latent
+    origin_sd: float = _number(0.0, 0.0, 1e6)  # z0 ~ N(0, origin_sd^2 I), figure 11
+    add_origin: bool = False  # z = z0 - grad instead of z = -grad, figure 11b
+    latent_scale: float = _number(1.0, 1e-12, 1e12)  # 1: the published scale at batch 64
+    encoder_batchnorm: bool = True  # of the encoder that GONs are compared with
+    # share of the coordinates that a training step sees, for implicit decoders (equation 12 by Monte Carlo)
+    inner_fraction: float = _number(1.0, 1e-6, 1.0)
+    outer_fraction: float = _number(1.0, 1e-6, 1.0)
+    # training
+    batch_size: int = _number(64, 1, 65536)
+    learning_rate: float = _number(1e-4, 0.0, 100.0)
+    epochs: int = _number(10, 1, 100000)
+    steps: int = _number(0, 0)  # stop after so many optimiser steps; 0: all epochs
+    kl_anneal: int = _number(0, 0)  # epochs over which the weight of the KL term grows from 0 to 1
+    free_learning_rate: float = _number(1e-2, 0.0, 100.0)  # GLO: Adam on the latents
+    free_steps: int = _number(100, 1, 100000)  # GLO: Adam steps that fit the latents of unseen images
+    snapshots: int = _number(0, 0, 200)  # log-spaced steps at which test reconstructions are kept (figure 8)
+    evaluation: str = _choice("batch", "batch", "population", "running")
+    # what is asked of the latents: the image, its class (equation 13), both, or the image from a source made of it
+    task: str = _choice("reconstruct", "reconstruct", *classifier.TASKS, *conversion.SOURCES)
+    seed: int = _number(0, 0, 2**31)
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, check_field(f, getattr(self, f.name)))
+        if not known_dataset(self.dataset):
+            raise unknown("data set", self.dataset, [*NAMES, "folder:PATH"])
+
+    @classmethod
+    def from_dict(cls, values):
+        """A config from a dictionary; `UserError` for an unknown name, the nearest suggested."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise unknown("parameter", name, names)
+        return cls(**values)
+
+    def replace(self, **changes):
+        """A copy with some fields changed."""
+        return type(self).from_dict({**dataclasses.asdict(self), **changes})
+
+    def to_dict(self):
+        """The fields that differ from their defaults."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
+
+    @property
+    def json(self):
+        """Canonical JSON: sorted keys, defaults left out."""
+        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self):
+        """The run's name: 16 hexadecimal digits."""
+        return hashlib.sha256(self.json.encode()).hexdigest()[:16]
+
+
+def check_field(f, value):
+    """`value` as the type of dataclass field `f`, or `UserError` naming what is allowed."""
+    integral = isinstance(value, int) and not isinstance(value, bool)
+    if f.type is float and (integral or isinstance(value, float)) and abs(value) < 1e300:
+        value = float(value) + 0.0  # so that -0.0 and 0.0 are one run
+    right = {int: integral, float: isinstance(value, float), bool: isinstance(value, bool), str: isinstance(value, str)}
+    if not right[f.type]:
+        raise UserError(f"parameter {f.name} must be {_allowed(f)}, not {value!r}.")
+    if "choices" in f.metadata and value not in f.metadata["choices"]:
+        raise unknown(f"value of {f.name}", value, f.metadata["choices"])
+    if "range" in f.metadata:
+        low, high = f.metadata["range"]
+        if not low <= value <= high:
+            raise UserError(f"parameter {f.name} must be {_allowed(f)}, not {value!r}.")
+    return value
+
+
+def _allowed(f):
+    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[f.type]
+    if "range" not in f.metadata:
+        return kind
+    low, high = f.metadata["range"]
+    return f"{kind} of at least {low}" if high == math.inf else f"{kind} from {low} to {high}"
