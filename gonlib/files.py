@@ -19,11 +19,21 @@ from pathlib import Path
 import filelock
 from safetensors import SafetensorError
 
-from .errors import from_system
+from .errors import UserError, from_system
 
 TEMPORARY, SCRATCH = ".tmp", ".new-"  # how a file and a folder are called until they are complete
 OWNED = re.compile(r"([0-9a-f]{8})-(\d+)-")  # the process that makes one: its machine, its number
 DAY = 24 * 3600
+
+
+def given_path(text):
+    """The path that a user gave as text, with `~` for the home folder."""
+    if not text:
+        raise UserError("an empty path was given where a file or a folder is wanted.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user: it is only a name
+        return Path(text)
 
 
 @contextmanager

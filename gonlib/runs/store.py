@@ -22,7 +22,8 @@ from .run import CHECKPOINT, SNAPSHOTS, WEIGHTS, Run, check_device, read_config,
 def local_store():
     """The store of runs made here: $GONLIB_STORE, else build/store of the checkout (or of the working folder)."""
     root = provenance.repository_root() or Path.cwd()
-    return Store(os.environ.get("GONLIB_STORE") or root / "build" / "store")
+    named = os.environ.get("GONLIB_STORE")
+    return Store(files.given_path(named) if named else root / "build" / "store")
 
 
 def recorded_store():
