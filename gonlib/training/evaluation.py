@@ -14,7 +14,7 @@ from .config import Config
 from .forms import repeatable
 
 
-def as_float(images: UInt8[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+def as_float(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """uint8 images to floats in [0, 1]."""
     return images.float() / 255
 

@@ -8,8 +8,8 @@ from gonlib.data import datasets
 from gonlib.errors import UserError
 from gonlib.training import forms
 from gonlib.training.config import Config
-from gonlib.training.forms import Repeatable, choose, compiled_loss
 from gonlib.training.evaluation import Evaluation
+from gonlib.training.forms import Repeatable, choose, compiled_loss
 from gonlib.training.loop import Training, train
 
 SMALL = {"size": 16, "train_images": 70, "test_images": 40, "filters": 2, "latents": 4, "batch_size": 16, "epochs": 2}

@@ -281,7 +281,8 @@ def of_another_model(path):
 
 DAMAGE = {
     "truncated": truncated, "empty": lambda path: path.write_bytes(b""), "text": lambda path: path.write_text("hello"),
-    "a flipped bit": flipped, "altered": further, "device altered": of_another_device, "another model": of_another_model, "weights": lambda path: save_file({"x": torch.zeros(2)}, path),
+    "a flipped bit": flipped, "altered": further, "device altered": of_another_device,
+    "another model": of_another_model, "weights": lambda path: save_file({"x": torch.zeros(2)}, path),
     "incomplete": lambda path: save_file({"x": torch.zeros(2)}, path, {"state": "{}"}),
 }  # fmt: skip
 
