@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Trained:
         model: the trained model.
         history: a row for each recorded epoch (`evaluation.is_recorded`), and one for the end if that is none.
         metrics: the numbers at the last row, how far it is (`epochs`, `steps`), and facts about model and data.
-        state: the model's tensors at that row, or None where they are no longer at hand.
+        state: the model's tensors at that row; None where training went on from a checkpoint that is past it.
         snapshots: pictures (S, 16, C, H, W) kept while training, or None.
         snapshot_history: a row of numbers for each of them.
     """
@@ -56,14 +56,14 @@ class Trained:
     model: Model
     history: list[dict]
     metrics: dict
-    state: dict[str, Tensor] | None
-    snapshots: UInt8[Tensor, "s n c h w"] | None
-    snapshot_history: list[dict]
+    state: dict[str, Tensor] | None = None
+    snapshots: UInt8[Tensor, "s n c h w"] | None = None
+    snapshot_history: list[dict] = field(default_factory=list)
 
     def weights(self) -> dict[str, Tensor]:
         """Tensors to load the model from, on the CPU; the training images' free latents (GLO) are left out."""
         free = isinstance(self.model.inference, FreeLatents)
-        return {name: tensor.cpu().contiguous() for name, tensor in (self.state or {}).items()
+        return {name: tensor.cpu().contiguous() for name, tensor in (self.state or self.model.state_dict()).items()
                 if not (free and name.startswith("inference."))}
 
 
