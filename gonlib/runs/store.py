@@ -12,7 +12,7 @@ import safetensors.torch
 from .. import files
 from ..data import datasets
 from ..errors import UserError
-from ..training import loop
+from ..training import checkpoint, loop
 from ..training.forms import choose
 from . import packs, provenance
 from .progress import reporter
@@ -96,7 +96,7 @@ class Store:
     def unfinished(self):
         """(config, numbers, provenance) of each run with a checkpoint: its steps, seconds and images so far."""
         folders = [f for f in sorted(self.root.glob("[0-9a-f]" * 16 + ".partial")) if (f / CHECKPOINT).is_file()]
-        return [(read_config(f), loop.reached(f / CHECKPOINT), read_json(f, "provenance.json")) for f in folders]
+        return [(read_config(f), checkpoint.reached(f / CHECKPOINT), read_json(f, "provenance.json")) for f in folders]
 
     def run(self, config, device="cpu", progress=None, deadline=None, keep_weights=True, **options):
         """The finished `Run` of `config`, trained here (or on, from its checkpoint) only if the store lacks it.
