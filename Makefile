@@ -6,15 +6,21 @@ PARAMS    ?=
 NOTEBOOKS ?=
 DEVICE    ?=
 PORT      ?= 8000
+CPU       ?=
 UV        ?= uv
 
 VENV  := .venv
 READY := $(VENV)/ready
 RUN   := $(VENV)/bin/python -m gonlib
+# How an older processor rounds, in PyTorch, oneDNN, MKL and the OpenBLAS of NumPy and SciPy.
+CPU_avx2  := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 OPENBLAS_CORETYPE=Haswell
+CPU_sse41 := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott
+AS_CPU = $(if $(CPU),$(or $(CPU_$(CPU)),$(error there is no CPU=$(CPU): avx2 or sse41)))
+
 BOOK  := $(RUN) book --profile $(PROFILE) $(if $(NOTEBOOKS),--notebooks "$(NOTEBOOKS)") \
          $(if $(DEVICE),--device $(DEVICE)) $(PARAMS)
 
-.PHONY: help reproduce test book serve bench lock clean
+.PHONY: help reproduce check test book serve bench lock clean
 
 help:
 	@echo 'make reproduce   train what is missing, execute every notebook, build the book'
@@ -22,7 +28,9 @@ help:
 	@echo '                   PARAMS="-p NAME VALUE"  set a parameter in every notebook that has it'
 	@echo '                   NOTEBOOKS="04-table1"  only these; the other pages stay as they were'
 	@echo '                   DEVICE=cuda            where to train (default: what the profile says)'
+	@echo 'make check       in a minute: lint, types, layers, declared imports and the fast tests'
 	@echo 'make test        the whole test suite'
+	@echo '                   CPU=avx2               round as an older processor does: avx2 or sse41'
 	@echo 'make book        build the pages only, from the notebooks executed last'
 	@echo 'make serve       make book, then show it on http://localhost:8000 (PORT=)'
 	@echo 'make bench       measure training, encoding and decoding on this machine'
@@ -32,9 +40,15 @@ help:
 reproduce: $(READY)
 	@$(BOOK)
 
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
 test: $(READY)
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile
+	$(VENV)/bin/lint-imports --no-cache
+	$(AS_CPU) $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 book: $(READY)
 	@$(BOOK) --no-execute

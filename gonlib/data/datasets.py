@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import official
 from ..errors import UserError, unknown
+from . import official
 from .official import SHAPES, shapes_images  # noqa: F401 (public here)
 
 BUILT_IN = {"digits": official.digits, "patches": official.patches, "shapes": official.shapes_factors}

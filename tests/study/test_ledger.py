@@ -1,5 +1,7 @@
 """The rules that judge claims: a verdict follows the numbers, and flips when they do."""
 
+import re
+
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -161,7 +163,8 @@ def test_training_that_diverges(wild, expected):
 def test_linearity_is_checked_without_runs():
     verdict = judge("C22", {}, "full")
     assert verdict.scope == "exact" and verdict.verdict == "mixed"
-    assert "bernoulli: 2e-16 ✓" in verdict.sentence and "categorical" in verdict.sentence
+    assert re.search(r"bernoulli: (0|\de-1[5-9]) ✓", verdict.sentence)  # the rounding differs between processors
+    assert "categorical" in verdict.sentence
     assert judge("C22", {}).verdict == "not yet run"
 
 
