@@ -1,6 +1,10 @@
-"""What is computed from a finished run once and kept beside it: tables and pictures, shown later without its data."""
+"""What is computed from a run's weights once and kept beside it: tables and pictures, shown later without its data.
+
+A file is named after the step of the weights, since a run grows: `samples-18000.png`.
+"""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,26 +14,37 @@ from PIL import Image
 from .. import files
 
 
+def kept_file(run, name, suffix, fresh):
+    """Where something of a run is kept at its point; unless `fresh`, the newest such file up to that point, or None."""
+    here = run.folder / f"{name}-{run.metrics['steps']}{suffix}"
+    if fresh or here.is_file():
+        return here
+    steps = [int(found[1]) for file in run.folder.glob(f"{name}-*{suffix}")
+             if (found := re.fullmatch(rf"{re.escape(name)}-(\d+){re.escape(suffix)}", file.name))]  # fmt: skip
+    before = [step for step in steps if step < run.metrics["steps"]]
+    return run.folder / f"{name}-{max(before)}{suffix}" if before else None
+
+
 def table(run, name, compute=None):
-    """The DataFrame kept with a run as `name`.csv; else that of `compute()`, which is then kept; else None."""
-    path = run.folder / f"{name}.csv"
+    """The DataFrame kept with a run under a name; else that of `compute()`, which is then kept; else None."""
+    path = kept_file(run, name, ".csv", fresh=compute is not None)
+    if path is None:
+        return None
     if not path.is_file():
-        if compute is None:
-            return None
         with files.disk_space(run.folder):
             files.write(path, compute().to_csv().encode())
     return pd.read_csv(path, index_col=0)
 
 
 def pictures(run, name, compute=None):
-    """Square pictures kept with a run as one strip, `name`.png; else those of `compute()`, kept; else None.
+    """Square pictures kept with a run as one strip, a PNG; else those of `compute()`, which are then kept; else None.
 
     (N, C, H, H) with C of 1 or 3: uint8 when read; `compute` may give floats in [0, 1].
     """
-    path = run.folder / f"{name}.png"
+    path = kept_file(run, name, ".png", fresh=compute is not None)
+    if path is None:
+        return None
     if not path.is_file():
-        if compute is None:
-            return None
         strip = as_bytes(compute()).permute(1, 0, 2, 3).flatten(1, 2)  # (C, N H, H)
         image = Image.fromarray(strip[0].numpy() if len(strip) == 1 else strip.permute(1, 2, 0).contiguous().numpy())
         content = io.BytesIO()

@@ -118,7 +118,7 @@ def run(name, profile="quick", device="cpu", deadline=None, **overrides):
     cells = get(name).cells(profile, **overrides)
     for config in (config for cell in cells for config in cell.configs):
         found = find_run(config, [local_store(), recorded_store()])
-        if found is None:
+        if not (found and found.complete):
             try:
                 found = local_store().run(config, device=device, deadline=deadline)
             except OutOfTime:
@@ -143,6 +143,7 @@ def collect(cells, stores=None):
     for cell in cells:
         for config in cell.configs:
             found = find_run(config, stores or [local_store(), recorded_store()])
+            found = found if found and found.complete else None
             about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "run": found}
             state = found.status if found else "not run"
             rows.append(about | (found.metrics if found else {}) | {"state": state, "config": config, "paper": cell.paper})
