@@ -1,9 +1,10 @@
 """What is computed from a run's weights once and kept beside it: tables and pictures, shown later without its data.
 
-A file is named after the step of the weights, since a run grows: `samples-18000.png`.
+As a run grows, a file is named after the step of the weights that it was made of: `samples-18000.png`.
 """
 
 import io
+import json
 import re
 
 import numpy as np
@@ -12,49 +13,79 @@ import torch
 from PIL import Image
 
 from .. import files
+from . import provenance, store
+
+RECORD = "kept.json"  # what was computed, by which function, from which source and data
 
 
-def kept_file(run, name, suffix, fresh):
-    """Where something of a run is kept at its point; unless `fresh`, the newest such file up to that point, or None."""
-    here = run.folder / f"{name}-{run.metrics['steps']}{suffix}"
-    if fresh or here.is_file():
-        return here
-    steps = [int(found[1]) for file in run.folder.glob(f"{name}-*{suffix}")
-             if (found := re.fullmatch(rf"{re.escape(name)}-(\d+){re.escape(suffix)}", file.name))]  # fmt: skip
-    before = [step for step in steps if step < run.metrics["steps"]]
-    return run.folder / f"{name}-{max(before)}{suffix}" if before else None
+def keep(run, compute, device="cpu") -> None:
+    """Compute what a function makes of a finished run and keep it beside the run, unless it is there already.
 
-
-def table(run, name, compute=None):
-    """The DataFrame kept with a run under a name; else that of `compute()`, which is then kept; else None."""
-    path = kept_file(run, name, ".csv", fresh=compute is not None)
-    if path is None:
-        return None
-    if not path.is_file():
-        with files.disk_space(run.folder):
-            files.write(path, compute().to_csv().encode())
-    return pd.read_csv(path, index_col=0)
-
-
-def pictures(run, name, compute=None):
-    """Square pictures kept with a run as one strip, a PNG; else those of `compute()`, which are then kept; else None.
-
-    (N, C, H, H) with C of 1 or 3: uint8 when read; `compute` may give floats in [0, 1].
+    Args:
+        run: A finished run with weights.
+        compute: Function (model, data, config) to {name: DataFrame or pictures (N, C, H, H)}.
+        device: Where it is computed.
     """
-    path = kept_file(run, name, ".png", fresh=compute is not None)
+    path, step = run.folder / RECORD, run.metrics["steps"]
+    name = f"{compute.__module__.rpartition('.')[2]}.{compute.__name__} at step {step}"
+    record = _record(path)
+    if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
+        return
+    data, model = store.load_data(run.config, device), run.load_model(device)
+    names = []
+    for key, what in compute(model, data, run.config).items():
+        names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")
+        with files.disk_space(run.folder):
+            files.write(run.folder / names[-1], _csv(what) if isinstance(what, pd.DataFrame) else _png(what))
+    record[name] = {"files": names, "source": provenance.source_hash(), "data": data.checksum}
+    with files.disk_space(run.folder):
+        files.write_json(path, record)  # last: what it lists is there
+
+
+def _record(path):
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _newest(run, name, suffix):
+    """The file of that name that was kept at the run's point, or last before it; or None."""
+    pattern = re.compile(rf"{re.escape(name)}-(\d+){re.escape(suffix)}")
+    found = [pattern.fullmatch(file.name) for file in run.folder.glob(f"{name}-*")]
+    steps = [int(match[1]) for match in found if match and int(match[1]) <= run.metrics["steps"]]
+    return run.folder / f"{name}-{max(steps)}{suffix}" if steps else None
+
+
+def table(run, name: str) -> pd.DataFrame | None:
+    """The table of that name kept with a run, the newest up to its point; or None."""
+    path = _newest(run, name, ".csv")
+    return None if path is None else pd.read_csv(path, index_col=0)
+
+
+def pictures(run, name: str) -> torch.Tensor | None:
+    """The square pictures kept with a run under a name as one strip, (N, C, H, H) uint8 with C of 1 or 3; or None."""
+    path = _newest(run, name, ".png")
     if path is None:
         return None
-    if not path.is_file():
-        strip = as_bytes(compute()).permute(1, 0, 2, 3).flatten(1, 2)  # (C, N H, H)
-        image = Image.fromarray(strip[0].numpy() if len(strip) == 1 else strip.permute(1, 2, 0).contiguous().numpy())
-        content = io.BytesIO()
-        image.save(content, "png", optimize=True)
-        with files.disk_space(run.folder):
-            files.write(path, content.getvalue())
     with Image.open(path) as image:
         strip = torch.from_numpy(np.array(image))
     channels = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
     return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)
+
+
+def _csv(frame):
+    return frame.to_csv().encode()
+
+
+def _png(images):
+    """Pictures (N, C, H, H), uint8 or floats in [0, 1], as the bytes of a PNG file with one below the other."""
+    strip = as_bytes(images).permute(1, 0, 2, 3).flatten(1, 2)  # (C, N H, H)
+    image = Image.fromarray(strip[0].numpy() if len(strip) == 1 else strip.permute(1, 2, 0).contiguous().numpy())
+    content = io.BytesIO()
+    image.save(content, "png", optimize=True)
+    return content.getvalue()
 
 
 def as_bytes(images):

@@ -22,6 +22,7 @@ class Merge:
     damaged: list[str] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
@@ -35,7 +36,7 @@ class Merge:
         for names, what in ((self.conflicts, "a different result is here, kept"), (self.damaged, "damaged, skipped"),
                             (self.refused, "refused: not a plain file of a run")):
             lines += [f"{name}: {what}." for name in names]
-        return "\n".join(lines)
+        return "\n".join(lines + self.notes)
 
 
 def merge_run(new: Path, here: Path, report: Merge) -> None:

@@ -15,7 +15,7 @@ from ..method.models import Model
 from ..training import checkpoint, loop
 from ..training.config import Config
 from ..training.forms import choose
-from . import beside, journal, provenance
+from . import beside, journal, packs, provenance
 from .merging import Merge, merge_run
 from .progress import reporter
 from .run import CHECKPOINT, USUAL, Run, check_device, read_json
@@ -27,7 +27,8 @@ NAMES = "[0-9a-f]" * 16
 def local_store() -> "Store":
     """The store of runs made here: $GONLIB_STORE, else build/store of the checkout (or of the working folder)."""
     root = provenance.repository_root() or Path.cwd()
-    return Store(os.environ.get("GONLIB_STORE") or root / "build" / "store")
+    named = os.environ.get("GONLIB_STORE")
+    return Store(files.given_path(named) if named else root / "build" / "store")
 
 
 def recorded_store() -> "Store":
@@ -189,14 +190,15 @@ class Store:
 
         def wanted(name: str) -> bool:
             file = name.split("/")[1]
-            if file.startswith("lock") or file == REPEAT or file.endswith((".tmp", ".new")):
+            if file in ("lock", REPEAT) or files.is_temporary(file):
                 return False
             is_weights = file.startswith(("weights", "interim"))
             return (weights or not is_weights) and (checkpoints or file != CHECKPOINT)
 
         report = Merge()
         with files.disk_space(self.root), files.scratch(self.root) as new:
-            report.refused = files.copy_runs(Path(other), new, wanted)
+            copied = packs.copy_runs(Path(other), new, wanted)
+            report.refused, report.notes = copied.refused, copied.notes
             for folder in sorted(new.iterdir()):
                 try:
                     merge_run(folder, self.root / folder.name, report)
@@ -204,8 +206,9 @@ class Store:
                     report.damaged.append(folder.name)
         return report
 
-    def pack(self, path: str | os.PathLike, configs: Sequence[Config] | None = None, weights: bool = True) -> None:
-        """Write the runs of `configs` (default: all) into one tar (or .tar.xz).
+    def pack(self, path: str | os.PathLike, configs: Sequence[Config] | None = None,
+             weights: bool = True) -> list[str]:  # fmt: skip
+        """Write the runs of `configs` (default: all) into one tar; see `packs.pack`.
 
         Checkpoints go with runs that are not yet as far as their config asks; without configs, with all.
         """
@@ -216,11 +219,11 @@ class Store:
         for name, unfinished in folders.items():
             for file in sorted((self.root / name).glob("*")):
                 is_weights = file.name.startswith(("weights", "interim"))
-                left_out = file.name in ("lock", REPEAT) or file.suffix in (".tmp", ".new") or not file.is_file()
+                left_out = file.name in ("lock", REPEAT) or files.is_temporary(file.name) or not file.is_file()
                 if not (left_out or (is_weights and not weights) or (file.name == CHECKPOINT and not unfinished)):
                     entries.append((f"{name}/{file.name}", file))
         with files.disk_space(Path(path).parent):
-            files.pack(Path(path), entries)
+            return packs.pack(Path(path), entries)
 
 
 def _measurable(run: Run) -> bool:

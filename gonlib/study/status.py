@@ -39,7 +39,12 @@ def plan(names, profile, texts=()):
             raise unknown("parameter", name, every)
         for e in takers:
             overrides[e.name][name] = parse(name, text, known[e.name][name])
-    return [(e, e.cells(profile, **overrides[e.name])) for e in chosen]
+    planned = {e: e.expand(profile, **overrides[e.name]) for e in chosen}
+    for e, (_, idle) in planned.items():
+        for name in sorted(idle):  # what another experiment can use is meant for that one
+            if all(name in planned[other][1] for other in chosen if name in overrides[other.name]):
+                e.cells(profile, **overrides[e.name])  # says so
+    return [(e, cells) for e, (cells, _) in planned.items()]
 
 
 class Clock:
@@ -73,7 +78,7 @@ class Clock:
 def wanted(planned):
     """The runs of planned experiments, for runs/schedule.py, with what each experiment keeps of them."""
     return [Wanted(f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}", config,
-                   cell.row in experiment.last, [experiment.finish])
+                   cell.factors.get("model") in experiment.last, [experiment.finish])
             for experiment, cells in planned for cell in cells for config in cell.configs]  # fmt: skip
 
 
