@@ -181,6 +181,8 @@ def test_status_for_people(here, capsys):
 def test_time_left_is_steps_times_the_time_of_a_step(here, capsys):
     call(capsys, "run", "small")
     clock, config = status.Clock([Store(here / "store")]), Store(here / "store").runs()[0].config
+    assert clock.seconds(config) == 0 and clock.seconds(config.replace(epochs=3)) > 0  # it is there, and can go on
+    config = config.replace(seed=9)
     assert clock.seconds(config.replace(epochs=20)) == pytest.approx(10 * clock.seconds(config))
     assert clock.seconds(config.replace(steps=1)) == pytest.approx(clock.seconds(config) / 4)
     assert clock.seconds(config.replace(latents=5)) is None
