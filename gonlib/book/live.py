@@ -167,7 +167,7 @@ def zoom(run: Run) -> Html:
         data["scenes"] = _scenes(load_data(config.replace(train_images=1, test_images=SHOWN), "cpu").test_factors)
     truth = " and the truth, with the signal-to-noise ratio in the window" if "scenes" in data else ""
     caption = (f"Zoom without pixels. An implicit GON that saw {config.size} × {config.size} pixels draws test images "
-               f"at any zoom, beside bicubic interpolation of those pixels{truth}. It is {_made_by(run)}.")
+               f"at any zoom, beside bicubic interpolation of those pixels{truth}. It has {_made_by(run)}.")
     alt = "One image four times as fine as its pixels: the pixels, bicubic interpolation, and the picture of a GON"
     return _element("gon-zoom", data, _still_zoom(model, small[:1], z[:1]), alt, caption)
 

@@ -273,8 +273,9 @@ def test_nothing_is_cut_off_on_a_narrow_phone(runs, show):
     for piece in (live.draw(runs["gon"], runs["detached"]), live.ring(), live.zoom(runs["shapes"])):
         browser = show(piece, screen=PHONE | {"width": 360})
         assert browser.evaluate("document.documentElement.scrollWidth") <= 360
-        cut = browser.evaluate("""(it => [...it.shadowRoot.querySelectorAll('button, label, p, h4')])(
-            document.querySelector('.live > *')).filter(it => it.clientWidth && it.scrollWidth > it.clientWidth + 1).map(it => it.outerHTML)""")
+        cut = browser.evaluate("""(it => [...it.shadowRoot.querySelectorAll('button, label, p, h4')]
+            .filter(part => part.clientWidth && part.scrollWidth > part.clientWidth + 1)
+            .map(part => part.outerHTML))(document.querySelector('.live > *'))""")
         assert not cut
 
 

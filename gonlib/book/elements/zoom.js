@@ -25,7 +25,7 @@ class GonZoom extends LiveElement {
     this.images = images.map(levels);
     this.latents = latents;
     this.centre = [0.5, 0.5];
-    const titles = { given: `Given: ${size} × ${size} pixels`, bicubic: "Bicubic", gon: "The GON" };
+    const titles = { given: `${size} × ${size} pixels`, bicubic: "Bicubic", gon: "The GON" };
     if (scenes) titles.truth = "Truth";
     this.panels = Object.keys(titles);
     this.find(".panels").style.setProperty("--count", this.panels.length);
