@@ -24,11 +24,11 @@ import torch  # noqa: E402
 
 from gonlib import cli
 from gonlib.bench import measure
+from gonlib.data import as_float  # noqa: E402
 from gonlib.method.decoders import batchnorms  # noqa: E402
 from gonlib.runs import engines  # noqa: E402
 from gonlib.runs.store import Store  # noqa: E402
 from gonlib.training.config import Config  # noqa: E402
-from gonlib.training.evaluation import as_float  # noqa: E402
 from gonlib.training.forms import FORMS  # noqa: E402
 from gonlib.training.loop import Training  # noqa: E402
 

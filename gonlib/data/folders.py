@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
 
 from ..errors import UserError
 from .builtin import Arrays
@@ -142,7 +141,7 @@ class _Named:
 def _remarks(folder: Path, limit: int, transparent: bool) -> str:
     """What a reader should know about how the pictures were read."""
     said = ""
-    if limit:
+    if 0 < limit < LEVELS[-1]:
         said += f"; levels of more than 8 bits are shares of {limit:,}"
     if transparent:
         said += "; transparent pixels are set on white"

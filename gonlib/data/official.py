@@ -214,7 +214,7 @@ def _open(raw: bytes, size: tuple[int, int]) -> Any:
 
     picture = Image.open(io.BytesIO(raw))
     if picture.size != size:
-        raise ValueError(f"a picture of {picture.size} instead of {size} pixels")
+        raise ValueError("a picture of {} x {} instead of {} x {} pixels".format(*picture.size, *size))
     return picture
 
 

@@ -88,7 +88,7 @@ DATASETS: dict[str, Entry] = {
         "https://github.com/zalandoresearch/fashion-mnist", _IDX, "FashionMNIST/raw",
         altered=lambda arrays: official.altered_idx("fashion_mnist", arrays)),
     "cifar10": Entry(
-        "CIFAR-10", official.cifar10, (32, 32, 3), (50000, 10000), "class", "No formal licence; its authors ask to be cited.",
+        "CIFAR-10", official.cifar10, (32, 32, 3), (50000, 10000), "class", "No formal licence; cite its author.",
         "https://www.cs.toronto.edu/~kriz/cifar.html", "cifar-10-python.tar.gz"),
     "celeba": Entry(
         "CelebA", official.celeba, (64, 64, 3), (162770, 19962), "person", "For non-commercial research only.",

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from .. import files
+from ..data import as_bytes
 
 
 def table(run, name, compute=None):
@@ -40,12 +41,6 @@ def pictures(run, name, compute=None):
         strip = torch.from_numpy(np.array(image))
     channels = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
     return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)
-
-
-def as_bytes(images):
-    """Images as uint8 on the CPU, from uint8 or from floats in [0, 1]."""
-    images = images.detach().cpu()
-    return images if images.dtype == torch.uint8 else (images.clamp(0, 1) * 255).round().byte()
 
 
 def collected(runs, name):

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from statistics import median
 
-from ..data import datasets
+from ..data import registry as data
 from ..errors import unknown
 from ..runs import provenance
 from ..runs.store import find_run
@@ -81,7 +81,7 @@ def state(config, stores):
         recorded = run.status == "done" and run.folder.parent != stores[0].root
         return ("recorded" if recorded else run.status), run
     found = stores[0].state(config)
-    return ("needs data" if found == "missing" and not datasets.at_hand(config.dataset) else found), None
+    return ("needs data" if found == "missing" and not data.at_hand(config.dataset) else found), None
 
 
 def status(planned, stores, device="cpu"):

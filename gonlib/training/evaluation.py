@@ -2,14 +2,10 @@
 
 import torch
 
+from ..data import as_float
 from ..method.likelihoods import bits_per_dim
 from ..method.origin import OriginGradient, SharedOrigin
 from .forms import repeatable
-
-
-def as_float(images):
-    """uint8 images to floats in [0, 1]."""
-    return images.float() / 255
 
 
 def evaluate(model, images, config, index=None):

@@ -12,12 +12,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from ..data import as_float
 from ..errors import UserError
 from ..method.conversion import image, mean_source
 from ..method.decoders import count_parameters
 from ..method.encoders import FreeLatents
 from ..method.models import build
-from .evaluation import Evaluation, as_float, evaluate
+from .evaluation import Evaluation, evaluate
 from .forms import choose, compiled_loss, repeatable
 
 SNAPSHOT_IMAGES = 16

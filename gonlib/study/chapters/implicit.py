@@ -3,9 +3,9 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
 from ..linear import pca_error
 
 SHOWN = 8  # test images kept as pictures

@@ -5,9 +5,9 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from ...data import as_float
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
 from ..measures import agreement, nearest
 
 IMAGES = 2000  # images that are encoded, and samples that are measured

@@ -3,10 +3,10 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...method.origin import SharedOrigin
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...method.origin import descend
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.evaluation import as_float
 
 COUNTS = (1, 2, 5, 10, 20, 50)
 

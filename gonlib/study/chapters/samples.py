@@ -3,9 +3,9 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
 from ..measures import diversity, nearest
 
 SHOWN = 16  # samples kept as pictures

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from ...data import as_float
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
 from ..measures import psnr, ring_correlation
 
 MODES = ("nearest", "bilinear", "bicubic")

@@ -5,11 +5,11 @@ from functools import lru_cache
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...data.datasets import load
 from ...method.conversion import SOURCES
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
 from ..linear import ridge_error, softmax_accuracy
 
 POINTS = 1000  # test images whose latents are kept
