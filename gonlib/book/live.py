@@ -16,10 +16,10 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor, nn
 
+from ..data import as_bytes
 from ..method.decoders import BatchNorm, ConvDecoder, ImplicitDecoder
 from ..method.models import Model
 from ..method.origin import encoder_matrix
-from ..runs import kept
 from ..runs.run import Run
 from ..runs.store import recorded_store
 from ..study import registry
@@ -160,7 +160,7 @@ def _element(name, data, still, alt, caption):
 
 def _bytes(image):
     """Base64 of an image's bytes."""
-    return base64.b64encode(kept.as_bytes(image).numpy().tobytes()).decode()
+    return base64.b64encode(as_bytes(image).numpy().tobytes()).decode()
 
 
 def _picture(figure):
