@@ -111,7 +111,7 @@ def known_dataset(name: object) -> bool:
     """Whether `load` knows this name: one of DATASETS, NAME@VARIANT of an official one, or folder:PATH."""
     if not isinstance(name, str):
         return False
-    return name in DATASETS or len(name) > len("folder:") and name.startswith("folder:") or bool(variant_of(name))
+    return name in DATASETS or (len(name) > len("folder:") and name.startswith("folder:")) or bool(variant_of(name))
 
 
 def check_name(name: object) -> None:
