@@ -87,13 +87,15 @@ def _published(path: Path, md5: str, limit: int, sites: Iterable[str]) -> bytes:
         limit: more bytes than it has: no more are unzipped.
         sites: addresses of folders that have it as `path.name`.gz; the first that answers is taken.
     """
-    zipped, raw = path.with_name(path.name + ".gz"), b""
+    zipped = path.with_name(path.name + ".gz")
     if not path.exists() and not zipped.exists():
         _first(fetch, [site + zipped.name for site in sites], zipped)
     there = path if path.exists() else zipped
-    with contextlib.suppress(EOFError, gzip.BadGzipFile, zlib.error):  # of a broken archive, nothing: refused below
+    try:
         with open(there, "rb") if there == path else gzip.open(there) as file:
             raw = file.read(limit)
+    except (EOFError, gzip.BadGzipFile, zlib.error):  # of a broken archive, nothing
+        raw = b""
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
         raise ValueError(f"{there} is not the published file: it is damaged, delete it")
     return raw

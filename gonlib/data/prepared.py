@@ -159,7 +159,7 @@ def _check_heads(heads: Heads, entry: Entry, variant: bool) -> None:
             raise ValueError(f"{part}_images is {dtype} {shape}, not uint8 {('N', *entry.shape)}")
         if shape[0] > (sum(entry.counts) if variant else most):
             raise ValueError(f"{part}_images has {shape[0]:,} images, more than {entry.title} has")
-        for key, (its_shape, its_dtype) in heads.items():
+        for key, (its_shape, _) in heads.items():
             if key.startswith(f"{part}_") and its_shape[:1] != shape[:1]:
                 raise ValueError(f"{key} has {its_shape[0] if its_shape else 'no'} entries for {shape[0]} images")
         its_shape, its_dtype = heads[f"{part}_labels"]
