@@ -12,7 +12,8 @@ import yaml
 
 from ..errors import UserError, unknown
 from ..runs.provenance import repository_root
-from ..study.profiles import ALIASES, load_profile, parameters, parse
+from ..study.parameters import example_of, read, split_names
+from ..study.profiles import ALIASES, load_profile, parameters
 from . import pages
 from .execution import execute_all
 from .timings import duration
@@ -118,7 +119,8 @@ def _values(notebook, groups, fixed, params):
     for name, text in params:
         name = name if name in known else ALIASES.get(name)
         if name in known:
-            overrides[name] = parse(name, text, known[name])
+            as_profile = known[name] is None and text == "None"  # so papermill reads it, too
+            overrides[name] = None if as_profile else read(name, text, example_of(name, known[name]))
     # a group may also set parameters of the experiment that the notebook leaves to the profile
     mine = {name: value for name, value in groups.get(notebook.key, {}).items() if name in known}
     values = parameters(groups | {notebook.key: mine}, notebook.key, overrides, known)
@@ -174,7 +176,6 @@ def _check(name, value):
     """`UserError` if the value is not one that a run could have under this name."""
     from ..data.datasets import NAMES, known_dataset
     from ..runs.store import check_device
-    from ..study.registry import split_names
     from ..training.config import Config, check_field  # here: they load torch, which building the pages alone does not need
 
     known = Config.__dataclass_fields__.get(name)

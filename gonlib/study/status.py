@@ -8,7 +8,8 @@ from ..data import datasets
 from ..errors import unknown
 from ..runs import provenance
 from ..runs.store import find_run
-from .profiles import ALIASES, parse
+from .parameters import read
+from .profiles import ALIASES
 from .registry import EXPERIMENTS
 
 STATES = ("done", "recorded", "failed", "partial", "missing", "needs data")
@@ -37,7 +38,7 @@ def plan(names, profile, texts=()):
         if not takers:
             raise unknown("parameter", name, every)
         for e in takers:
-            overrides[e.name][name] = parse(name, text, known[e.name][name])
+            overrides[e.name][name] = read(name, text, known[e.name][name])
     return [(e, e.cells(profile, **overrides[e.name])) for e in chosen]
 
 
