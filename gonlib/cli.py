@@ -70,7 +70,7 @@ def parser(argv):
     merge.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     merge.add_argument("--into", choices=("local", "recorded"), default="local", help="recorded: the book's own runs")
     merge.add_argument("--no-weights", action="store_true", help="leave weights out")
-    for name, place, text in (("book", "book.notebooks", "Execute the notebooks and build the book."),
+    for name, place, text in (("book", "book.build", "Execute the notebooks and build the book."),
                               ("bench", "bench.measure", "Measure speed.")):
         command = add(name, None, text)
         if argv[:1] == [name]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,7 @@ class Store:
     def find(self, config):
         """The finished `Run` of this config, or None; `UserError` if it is damaged."""
         folder = self.root / config.hash
+        sys.audit("gonlib.look", str(folder))  # the book notes which runs a page has looked for, there or not
         return Run(folder) if folder.is_dir() else None
 
     def partial(self, config):

@@ -28,16 +28,16 @@ def parse(name: str, text: str, example: Any) -> Any:
     Args:
         name: The parameter, for the message.
         text: What the user wrote. A list is written with commas, or with blanks where no item has one, or as JSON.
-        example: A value of the parameter's type: its default, see `example_of`. None: a number if it reads as one.
+        example: A value of the parameter's type: its default, see `example_of`. None: by what the text looks like.
 
     Raises:
         UserError: If the text is none of that type.
     """
     if isinstance(example, str):
         return text
-    if isinstance(example, list | tuple):
+    if isinstance(example, list | tuple) or (example is None and text.startswith("[")):
         return [parse(f"{name}, in a list,", item, example[0] if example else None) if isinstance(item, str) else item
-                for item in _items(name, text, example)]
+                for item in _items(name, text, example or ())]
     if isinstance(example, bool):
         return {"true": True, "false": False}.get(text.strip().lower(), text)
     for kind in (int, float) if example is None else (type(example),):
