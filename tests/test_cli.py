@@ -1,9 +1,14 @@
 """The command line: what is trained, what is shown, and that every foreseen fault is one sentence."""
 
+import errno
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,7 @@ from gonlib.method.models import MODELS
 from gonlib.runs import provenance
 from gonlib.runs.store import Store
 from gonlib.study import profiles, registry, status
-from gonlib.study.registry import Experiment
+from gonlib.study.experiment import Experiment
 from gonlib.training import loop
 
 ROOT = Path(cli.__file__).parents[1]
@@ -26,10 +31,10 @@ def here(tmp_path, monkeypatch):
     """Two small experiments, profiles of their own, and empty stores: a folder with all that a command touches."""
 
     def small(dataset, models=("GON", "AE")):
-        return [(name, dataset, MODELS[name]) for name in models]
+        return [{"model": name} for name in models]
 
     def breaking(dataset, rate=100.0):
-        return [("NaN", dataset, MODELS["VGON"] | {"learning_rate": rate}), ("GON", dataset, {})]
+        return [({"model": "NaN"}, MODELS["VGON"] | {"learning_rate": rate}), {"model": "GON"}]
 
     grids = {"small": small, "breaking": breaking}
     found = {name: Experiment(name, f"The {name} one", grid) for name, grid in grids.items()}
@@ -84,15 +89,15 @@ def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
 
 
 def test_pictures_are_kept_of_a_run_that_another_experiment_trained(here, capsys, monkeypatch):
-    def keep(run, device):
-        (run.folder / "picture").write_text(device)
+    def keep(model, data, config):
+        return {"picture": data.test[:1]}
 
-    pictures = Experiment("pictures", "Another one", lambda dataset: [("GON", dataset, {})], keep=keep)
+    pictures = Experiment("pictures", "Another one", lambda dataset: [{"model": "GON"}], keep=keep)
     monkeypatch.setitem(status.EXPERIMENTS, "pictures", pictures)
     assert call(capsys, "run", "breaking", "-p", "rate", "1e-4")[0] == 0
-    assert not list(here.rglob("picture"))
+    assert not list(here.rglob("picture.png"))
     assert call(capsys, "run", "pictures") == (0, "0 runs trained, 1 were there already, 0 left.\n", "")
-    assert [path.read_text() for path in here.rglob("picture")] == ["cpu"]
+    assert len(list(here.rglob("picture.png"))) == 1
 
 
 def test_a_failed_run_is_listed_and_the_others_go_on(here, capsys):
@@ -187,7 +192,7 @@ def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monke
     monkeypatch.setattr(datasets, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
     arguments = ["small", "-p", "dataset", "mnist,digits", "-p", "seeds", "1"]
     _, out, _ = call(capsys, "status", *arguments)
-    assert "  GON / mnist   needs data (0 of 1)" in out
+    assert "  GON / MNIST   needs data (0 of 1)" in out
     code, out, err = call(capsys, "run", *arguments)
     assert (code, err) == (2, "gonlib: mnist is not here.\n")
     assert "2 runs trained, 0 were there already, 2 left." in out
@@ -298,3 +303,75 @@ def test_as_a_program():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "gonlib: unknown command 'boook'; did you mean book?\n"
+
+
+# --- nothing ends with a traceback ---
+
+
+def failing(monkeypatch, fault):
+    """The command `status` fails with this."""
+
+    def fail(_):
+        raise fault
+
+    monkeypatch.setattr(cli, "status_command", fail)
+
+
+@pytest.mark.parametrize("code, words", [("ENOSPC", "no space is left"), ("EROFS", "cannot be written to"),
+                                         ("ENAMETOOLONG", "too long"), ("EACCES", "permission denied")])
+def test_what_the_system_refuses_is_one_sentence(here, capsys, monkeypatch, code, words):
+    number = getattr(errno, code)
+    failing(monkeypatch, OSError(number, os.strerror(number), "/some/file"))
+    code, out, err = call(capsys, "status")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err and err.startswith("gonlib: ")
+
+
+def test_a_fault_that_nobody_foresaw_is_two_lines_and_a_file(here, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
+    failing(monkeypatch, KeyError("unforeseen"))
+    code, out, err = call(capsys, "status", "--json")
+    assert (code, out, err.count("\n")) == (1, "", 2)
+    assert "KeyError: 'unforeseen'" in err
+    (report,) = here.glob("gonlib-*.txt")
+    assert str(report) in err
+    assert "Traceback" in report.read_text() and "gonlib status --json" in report.read_text()
+
+
+def test_messages_stay_short(here, capsys):
+    for arguments in (["run", "x" * 100_000], ["x" * 100_000], ["run", "small", "-p", "epochs", "x" * 100_000],
+                      ["merge", "/tmp/" + "x" * 100_000], ["run", "small", "--pack", "x" * 100_000],
+                      ["status", "--profile", "y" * 100_000]):
+        code, _, err = call(capsys, *arguments)
+        assert code == 2
+        assert len(err) < 3500
+
+
+def test_interrupted_while_it_starts_it_says_nothing_of_python(tmp_path):
+    """Ctrl-C in the first moments, when the large libraries are still being loaded."""
+    for wait in (0.3, 0.8, 1.5):
+        process = subprocess.Popen([sys.executable, "-m", "gonlib", "status", "--profile", "smoke"], cwd=ROOT,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   env=os.environ | {"GONLIB_STORE": str(tmp_path)})
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        if wait > 0.3 or process.returncode == 130:  # before that, it may not even be Python that runs
+            assert process.returncode in (0, 130)
+            assert "Traceback" not in err
+
+
+def test_a_home_folder_is_expanded_and_an_empty_path_refused(here, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert call(capsys, "run", "small", "-p", "seeds", "1", "--store", "~/other", "--pack", "~/a.tar")[0] == 0
+    assert (here / "other").is_dir() and (here / "a.tar").is_file() and not Path("~").exists()
+    monkeypatch.setenv("GONLIB_STORE", "~/other")
+    assert call(capsys, "run", "small", "-p", "seeds", "1")[1].startswith("0 runs trained, 2 were there already")
+    assert "an empty path was given" in call(capsys, "run", "small", "--store", "")[2]
+
+
+def test_a_pack_with_another_name_is_refused_before_anything_is_trained(here, capsys):
+    for name in ("a.zip", "a", "a.tar.bz2"):
+        code, out, err = call(capsys, "run", "small", "--pack", here / name)
+        assert (code, out) == (2, "") and "has to end in .tar" in err
+    assert not (here / "store").exists()

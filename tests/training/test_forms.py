@@ -8,8 +8,9 @@ from gonlib.data import datasets
 from gonlib.errors import UserError
 from gonlib.training import forms
 from gonlib.training.config import Config
+from gonlib.training.evaluation import Evaluation
 from gonlib.training.forms import Repeatable, choose, compiled_loss
-from gonlib.training.loop import Evaluation, Training, train
+from gonlib.training.loop import Training, train
 
 SMALL = {"size": 16, "train_images": 70, "test_images": 40, "filters": 2, "latents": 4, "batch_size": 16, "epochs": 2}
 SIREN = {"decoder": "siren", "hidden": 8, "layers": 2}
@@ -120,13 +121,9 @@ def test_a_captured_evaluation_gives_the_same_numbers(rule):
     eager = run.on_train
     taped = Evaluation(run.model, eager.images, config, eager.index, labels=eager.labels)
     taped.prepare = Repeatable(taped._share, dict, (), Tape())
-    generators = [taped.noise, run.generator]
-    taped.add_batch = Repeatable(lambda: taped._add(taped.offsets), taped._state, generators, Tape())
+    taped.add_batch = Repeatable(lambda: taped._add(taped.offsets), taped._state, [taped.noise], Tape())
     for _ in range(2):
-        drawn = run.generator.get_state()  # random origins are the run's
-        found = taped()
-        run.generator.set_state(drawn)
-        assert found == eager()
+        assert taped() == eager()
         epochs(run, 1)  # other weights, the same graphs
     assert not taped.add_batch.graph.names() & SYNCHRONISING
     assert not taped.add_batch.graph.host_numbers()
@@ -186,6 +183,32 @@ def test_the_form_is_chosen_once_and_never_falls_back(monkeypatch):
     assert choose("eager", "cpu") == "eager"
     with pytest.raises(UserError, match="needs a CUDA device"):
         train(Config(**SMALL), images(Config(**SMALL)), form="captured")
+
+
+def test_what_a_run_sets_is_put_back_when_the_last_of_them_ends():
+    def now():
+        return (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)
+
+    before, one, other = now(), forms.arithmetic(), forms.arithmetic()
+    one.__enter__()
+    other.__enter__()
+    assert now() == (False, False, True)
+    one.__exit__(None, None, None)
+    assert now() == (False, False, True)
+    other.__exit__(None, None, None)
+    assert now() == before
+    train(Config(**SMALL), images(Config(**SMALL)))
+    assert now() == before
+
+
+def test_a_long_training_compiles_where_it_can(monkeypatch):
+    model = run_of(Config(**SMALL)).model
+    assert choose("auto", "cpu", model, forms.LONG) == "eager"
+    monkeypatch.setattr(forms.shutil, "which", lambda name: f"/bin/{name}")
+    assert choose("auto", "cpu", model, forms.LONG + 1) == "compiled"
+    assert choose("auto", "cpu", run_of(Config(**SMALL | RULES["VGON"])).model, forms.LONG + 1) == "eager"
+    monkeypatch.setattr(forms.shutil, "which", lambda name: None)
+    assert choose("auto", "cpu", model, forms.LONG + 1) == "eager"
 
 
 @pytest.mark.parametrize("rule", ["several steps", "VGON", "random origins", "sampled coordinates"])
