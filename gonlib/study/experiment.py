@@ -117,9 +117,9 @@ class Experiment:
         """The grid's cells, and the names of those overrides that no cell can use."""
         given = {k: v for k, v in overrides.items() if v is not None}
         values = parameters(profile, self.name, given, self.parameters)
-        datasets, seeds = split_names(values.pop("dataset")), range(values.pop("seeds"))
-        if not 1 <= len(seeds) <= SEEDS:
-            raise UserError(f"parameter seeds must be a whole number from 1 to {SEEDS}, not {len(seeds)}.")
+        datasets, seeds = split_names(values.pop("dataset")), values.pop("seeds")
+        if not 1 <= seeds <= SEEDS:
+            raise UserError(f"parameter seeds must be a whole number from 1 to {SEEDS}, not {seeds}.")
         for name in values.get("models", []):
             if name not in MODELS:
                 raise unknown("model", name, MODELS)
@@ -133,7 +133,7 @@ class Experiment:
                 factors, change = _change(item)
                 # a cell's own fields are what it is about: they win over parameters meant for all
                 fields = {"dataset": dataset, **common, **change}
-                configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in seeds)
+                configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in range(seeds))
                 factors = {"dataset": dataset, **factors}
                 stated = self.paper.get(factors.get("model"), {}).get(dataset)
                 cells.append(Cell(factors, title(factors, self.rows), title(factors, columns), configs, stated))

@@ -33,11 +33,16 @@ def parse(name: str, text: str, example: Any) -> Any:
     Raises:
         UserError: If the text is none of that type.
     """
+    if isinstance(example, list | tuple) or (example is None and text.startswith("[")):
+        kind = example[0] if example else None
+        return [_single(item, kind) if isinstance(item, str) else item for item in _items(name, text, example or ())]
+    return _single(text, example)
+
+
+def _single(text: str, example: Any) -> Any:
+    """What a text means that is no list; the text itself if it has not the type of `example`."""
     if isinstance(example, str):
         return text
-    if isinstance(example, list | tuple) or (example is None and text.startswith("[")):
-        return [parse(f"{name}, in a list,", item, example[0] if example else None) if isinstance(item, str) else item
-                for item in _items(name, text, example or ())]
     if isinstance(example, bool):
         return {"true": True, "false": False}.get(text.strip().lower(), text)
     for kind in (int, float) if example is None else (type(example),):
