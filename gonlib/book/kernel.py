@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RUN = re.compile("[0-9a-f]{16}")  # the name of a run's folder
-OF_A_RUN = {"config.json", "provenance.json", "history.csv", "weights.safetensors"}  # they change with its metrics
+# What changes with the run's metrics. Its table of other measurements grows beside them: the library says who asks for it.
+OF_A_RUN = re.compile(r"(config|provenance)\.json|(history|measured)\.csv|(weights|interim|checkpoint).*")
 # The reader's: they would change what a page shows, or keep a kernel from starting.
 NOT_HANDED_ON = ("MPLBACKEND", "MATPLOTLIBRC", "PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONIOENCODING", "PYTHONHOME",
                  "PYTHONPYCACHEPREFIX", "IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH",
@@ -82,8 +83,9 @@ def note_reads(path: str) -> None:
             name = importlib.util.source_from_cache(name)
         if name.startswith(passed) and not name.startswith(package):
             return
-        name = standing_for(name)
-        seen = [name, *stat(name), event == "gonlib.look"]
+        asked = event == "gonlib.look"
+        name = standing_for(name, asked)
+        seen = [name, *stat(name), asked]
         if noted.get(name) != seen:
             noted[name] = seen
             os.write(file, (json.dumps(seen) + "\n").encode())
@@ -91,12 +93,14 @@ def note_reads(path: str) -> None:
     sys.addaudithook(hook)
 
 
-def standing_for(path: str) -> str:
-    """The file whose change says that `path` has changed: of a run and its own files, its metrics."""
+def standing_for(path: str, asked: bool) -> str:
+    """The file whose change says that `path` has changed: of a run, and of its own files if only opened, its metrics."""
     folder, name = os.path.split(path)
     if RUN.fullmatch(name):
         return os.path.join(path, "metrics.json")
-    return os.path.join(folder, "metrics.json") if name in OF_A_RUN and RUN.fullmatch(os.path.basename(folder)) else path
+    if not asked and OF_A_RUN.fullmatch(name) and RUN.fullmatch(os.path.basename(folder)):
+        return os.path.join(folder, "metrics.json")
+    return path
 
 
 def stat(path: str) -> tuple[int, int] | tuple[None, None]:

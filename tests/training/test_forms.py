@@ -76,7 +76,7 @@ def images(config):
 
 def run_of(config, exact=True, taped=False, **changes):
     run = Training(config, images(config))
-    if "origin" == config.inference:
+    if config.inference == "origin":
         run.model.inference.exact = exact
     if taped:
         run.run_step = Repeatable(run.step, run.tensors, [run.generator], Tape())
