@@ -57,11 +57,14 @@ def changes(notebook: Notebook, about: dict, root: Path) -> list[str]:
     if about.get("fault"):
         return [f"its last execution failed ({about['fault']})"]
     found = [] if about["source"] == source_digest(notebook.path) else ["its text has changed"]
-    then, now = about["used"]["made with"], _made_with()
-    for kind, then, now in (("", then, now), ("parameter ", about["values"], notebook.values)):
-        found += [f"{kind}{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in sorted(then.keys() | now.keys())
-                  if then.get(name) != now.get(name)]
+    found += _differences("parameter ", about["values"], notebook.values)
+    found += _differences("", about["used"]["made with"], _made_with())
     return found + [sentence for path, state in about["used"]["files"].items() if (sentence := _change(path, state, root))]
+
+
+def _differences(kind: str, then: dict, now: dict) -> list[str]:
+    return [f"{kind}{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in sorted(then.keys() | now.keys())
+            if then.get(name) != now.get(name)]
 
 
 def _change(short: str, then: list, root: Path) -> str | None:
@@ -88,7 +91,7 @@ def _digest(path: str, size: int | None, time: int | None) -> str | None:
     return hashlib.sha256("\0".join(sorted(names)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _content_digest(path: str, size: int | None, time: int | None) -> str | None:
     try:
         with open(path, "rb") as file:
