@@ -15,13 +15,13 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from ..data.official import SHAPES
+from ..data import as_bytes, as_float
+from ..data.builtin import SHAPES
 from ..runs import kept
 from ..runs.run import Run
 from ..runs.store import load_data, recorded_store
 from ..study import paper, registry
 from ..study.numbers import Html
-from ..training.evaluation import as_float
 from . import stills
 from .export import exported
 from .figures import COLOURS
@@ -210,4 +210,4 @@ def _element(name, data, still, alt, caption):
 
 def _bytes(image):
     """Base64 of an image's bytes."""
-    return base64.b64encode(kept.as_bytes(image).numpy().tobytes()).decode()
+    return base64.b64encode(as_bytes(image).numpy().tobytes()).decode()
