@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -117,6 +117,7 @@ def arithmetic(form: str = "eager") -> Iterator[None]:
                     setattr(owner, name, _held.pop((id(owner), name))[1])
 
 
+@runtime_checkable
 class Graph(Protocol):
     """Work that was recorded once and can be launched again."""
 
