@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-execute", action="store_true", help="build the pages from what was executed last")
     parser.add_argument("--out", help="build folder (default: build)")
     parser.add_argument("--serve", metavar="PORT", help="then show the book on http://localhost:PORT until Ctrl-C")
-    parser.add_argument("--from-make", action="store_true", help="take make's PROFILE, NOTEBOOKS, DEVICE and PARAMS from "
-                        "the environment, where no shell has read them")
+    parser.add_argument("--from-make", action="store_true", help=argparse.SUPPRESS)  # make's variables, see below
     parser.set_defaults(parser=parser)
 
 
@@ -50,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _words_of_make() -> list[str]:
-    """The options that make's variables stand for, exactly as they were typed."""
+    """The options that make's variables stand for, exactly as they were typed: no shell has read them on the way here."""
     given = {name: os.environ.get(f"GONLIB_MAKE_{name}", "") for name in ("PROFILE", "NOTEBOOKS", "DEVICE", "PARAMS")}
     try:
         words = shlex.split(given.pop("PARAMS"))
