@@ -20,7 +20,7 @@ def _choice(default: str, *names: str, asked: bool = False) -> Any:
     return field(default=default, metadata={"choices": names, "asked": asked})
 
 
-def _number(default: float, low: float, high: float = math.inf, asked: bool = False) -> Any:
+def _number(default: int | float, low: int | float, high: int | float = math.inf, asked: bool = False) -> Any:
     return field(default=default, metadata={"range": (low, high), "asked": asked})
 
 
