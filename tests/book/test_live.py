@@ -10,6 +10,7 @@ from browser import PHONE, Browser, needs_chromium
 
 from gonlib.book import export, live, stills
 from gonlib.data import as_float
+from gonlib.data.builtin import SHAPES, shapes_images
 from gonlib.method import models
 from gonlib.method.decoders import count_parameters
 from gonlib.method.empirical_bayes import posterior_mean
@@ -92,9 +93,11 @@ def test_a_folded_decoder_is_the_decoder(runs, batchnorm):
         torch.testing.assert_close(x, model.decode(z), atol=1e-5, rtol=1e-4)
 
 
-def test_a_function_that_the_page_does_not_know_is_refused():
-    with pytest.raises(ValueError, match="gelu"):
-        export.exported(models.build(Config(activation="gelu"), 1))
+@pytest.mark.parametrize(("change", "named"), [({"activation": "gelu"}, "gelu"), ({"likelihood": "bernoulli"}, "squared"),
+                                               ({"variational": True}, "stochastic"), ({"inner_steps": 2}, "one")])
+def test_what_the_page_does_not_know_is_refused(change, named):
+    with pytest.raises(ValueError, match=named):
+        export.exported(models.build(Config(**change), 1))
 
 
 def test_what_stands_in_a_page_is_small(runs):
@@ -250,6 +253,22 @@ def test_the_zoom_shows_what_the_library_draws(runs, show, name):
     for panel, picture in drawn.items():
         tolerance = 0.5 / 255 + 1e-3 if panel == "truth" else 1e-3  # the library rounds its scenes to bytes
         np.testing.assert_allclose(seen[panel], picture.flatten(), atol=tolerance, err_msg=panel)
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_the_truth_of_every_kind_of_scene_is_the_librarys(runs, show):
+    factors = {"radius": 0.3, "x": 0.45, "y": 0.55, "rotation": 100.0, "grey": 0.8}
+    browser = show(live.zoom(runs["shapes"]))
+    drag(browser, ".zoom", (0.25, 0.5), (0.0, 0.5))
+    for kind, shape in enumerate(SHAPES):
+        scene = factors | {"corners": live.CORNERS[shape]}
+        browser.evaluate(f"""(it => {{ it.data.scenes[0] = {json.dumps(scene)}; it.redraw() }})(
+            document.querySelector('.live > *'))""")
+        browser.evaluate(DRAWN)
+        drawn = as_float(shapes_images({name: torch.tensor([v]) for name, v in (factors | {"shape": kind}).items()}, 144))
+        seen = browser.evaluate(SETTLED)["truth"]
+        np.testing.assert_allclose(seen, drawn.flatten(), atol=0.5 / 255 + 1e-3, err_msg=shape)
 
 
 @needs_chromium
