@@ -54,19 +54,16 @@ class Run:
         return self._table("history.csv")
 
     def load_model(self, device="cpu"):
-        """The trained model with its weights."""
+        """The trained model with its weights, ready for use: in evaluation, each image encoded alone where it can be."""
         if not self.has_weights:
             raise UserError(f"run {self.hash} was stored without its weights: delete {self.folder} and run it again, "
                             "or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            lost = model.load_state_dict(self._tensors(WEIGHTS), strict=False)
-        except RuntimeError as fault:
+            model.load_stored(self._tensors(WEIGHTS))
+        except ValueError as fault:
             raise damaged(self.folder) from fault
-        # The training images' own latents (GLO) are not stored.
-        if lost.unexpected_keys or [k for k in lost.missing_keys if not k.startswith("inference.")]:
-            raise damaged(self.folder)
-        return model.to(check_device(device))
+        return model.to(check_device(device)).ready()
 
     @property
     def snapshots(self):

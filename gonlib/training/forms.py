@@ -11,8 +11,6 @@ import shutil
 import torch
 
 from ..errors import UserError, unknown
-from ..method.encoders import FreeLatents
-from ..method.origin import OriginGradient
 
 FORMS = ("auto", "eager", "compiled", "captured", "compiled+captured")
 WARM_UP = 3
@@ -44,7 +42,7 @@ def compiled_loss(model):
     rule = model.inference
     if model.fractions != (1.0, 1.0):
         raise UserError("a loss at sampled coordinates cannot be compiled; use the form eager or captured.")
-    if isinstance(rule, OriginGradient) and (rule.steps > 1 or not rule.exact or rule.origin_sd or model.stochastic):
+    if rule.differentiates_twice(model):
         raise UserError("of the origin gradients only the exact single step without noise can be compiled, because the "
                         "others differentiate twice; use the form eager or captured.")
     import torch._dynamo  # here: it takes a while to load, and only this form needs it
@@ -52,12 +50,12 @@ def compiled_loss(model):
     # Dynamo keeps eight versions of a function and then gives up; here every run is a version of its own.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1 << 20
     options = {"fullgraph": True, "dynamic": False}
-    if isinstance(rule, OriginGradient):
+    if rule.shares_origin(model):
         return torch.compile(model.loss, **options)
-    infer, loss_at = rule if isinstance(rule, FreeLatents) else torch.compile(rule, **options), model.loss_at
+    infer, loss_at = torch.compile(rule, **options) if rule.compiles else rule, model.loss_at
     loss_at = torch.compile(loss_at, **options)
 
-    def loss(x, index=None):
+    def loss(x, index=None, labels=None):
         z = infer(model, x, index)
         return loss_at(x, z, model.noise(z) if model.noisy else None)
 

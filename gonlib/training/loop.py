@@ -13,10 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ..errors import UserError
-from ..method.conversion import image, mean_source
 from ..method.decoders import count_parameters
-from ..method.encoders import FreeLatents
 from ..method.models import build
+from ..method.tasks import image, mean_source
 from .evaluation import Evaluation, as_float, evaluate
 from .forms import choose, compiled_loss, repeatable
 
@@ -48,8 +47,7 @@ class Trained:
 
     def weights(self):
         """Tensors of the model on the CPU; the training images' free latents (GLO) are left out."""
-        return {k: v.cpu().contiguous() for k, v in self.model.state_dict().items() if not k.startswith("inference.") or
-                not isinstance(self.model.inference, FreeLatents)}
+        return self.model.stored_state()
 
 
 class Training:
@@ -81,11 +79,9 @@ class Training:
                 self.model = build(config, data.channels, len(data.train), classes).to(self.device)
             except ValueError as error:
                 raise UserError(f"this configuration has no model: {error}.") from error
-        encoded = self.model.source
-        self.model.mean_image.copy_(data.mean_image if encoded is image else mean_source(encoded, data.train))
-        named = self.model.classifier is not None
-        if named:
-            self.model.classifier.labels = data.train_labels
+        task = self.model.task
+        self.model.mean_image.copy_(data.mean_image if task.source is image else mean_source(task, data.train))
+        named = task.classifies
         self.model.generator = self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.batch = min(config.batch_size, len(data.train))
         self.per_epoch = len(data.train) // self.batch
@@ -114,12 +110,12 @@ class Training:
         """One optimiser step on the next batch of the permutation; nothing here waits for the device."""
         index = self.order[self.position * self.batch + self.offsets]
         x = as_float(self.data.train[index])
-        loss = self.loss(x, index).mean()
+        labels = self.data.train_labels[index] if self.model.task.classifies else None
+        loss = self.loss(x, index, labels).mean()
         (self.outer_scale * loss).backward()
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-        if isinstance(self.model.inference, FreeLatents):
-            self.model.inference.update(index)
+        self.model.inference.after_step(index)
         self.position += 1
         self.total += loss.detach()
 
@@ -186,7 +182,7 @@ class Training:
     def due(self, epoch):
         """Whether to evaluate: always, but for GLO (an optimisation per image) at five epochs only."""
         last = self.done >= self.steps
-        return last or self.config.inference != "free" or epoch % max(self.config.epochs // 5, 1) == 0
+        return last or not self.model.inference.costly or epoch % max(self.config.epochs // 5, 1) == 0
 
     @torch.no_grad()
     def snapshot(self):
@@ -214,7 +210,7 @@ class Training:
         if self.model.classifier is not None:
             metrics["classes"] = self.model.classifier.linear.out_features
         stack = torch.stack(self.snapshots) if self.snapshots else None
-        return Trained(self.model, self.history, metrics, stack, self.snapshot_history)
+        return Trained(self.model.ready(), self.history, metrics, stack, self.snapshot_history)
 
     def state(self):
         """A copy of the model and the history, to go back to."""

@@ -1,7 +1,5 @@
 """What further gradient steps would do to a trained GON: more steps at evaluation than it was trained with."""
 
-from contextlib import contextmanager
-
 import pandas as pd
 import torch
 
@@ -13,16 +11,6 @@ from ...training.evaluation import as_float
 COUNTS = (1, 2, 5, 10, 20, 50)
 
 
-@contextmanager
-def taking(model, steps):
-    """Within, the model's latents are found with so many gradient steps of the size that it was trained with."""
-    was, model.inference.steps = model.inference.steps, steps
-    try:
-        yield model
-    finally:
-        model.inference.steps = was
-
-
 @torch.no_grad()
 def by_steps(model, images, config, counts=COUNTS):
     """A DataFrame with a row per number of gradient steps at evaluation, on images (N, C, H, W) uint8, batch by batch.
@@ -31,7 +19,7 @@ def by_steps(model, images, config, counts=COUNTS):
     in lengths of that step.
     """
     totals = torch.zeros(len(counts), 2, dtype=torch.float64)
-    with model.evaluating(config.evaluation), taking(model, 1):
+    with model.evaluating(config.evaluation), model.inferring(steps=1):
         for x in as_float(images).split(config.batch_size):
             z, taken = model.encode(x), 1
             one = z

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from ...data.datasets import load
-from ...method.conversion import SOURCES
+from ...method.tasks import TASKS, image
 from ...runs import kept
 from ...runs.store import load_data
 from ...training.loop import as_float
@@ -56,10 +56,10 @@ def keep_conversion(run, device="cpu"):
     Table "yardsticks", one row: `mean_error`, of the training set's mean image, and `linear_error`, of the best linear
     map from sources to images.
     """
-    if kept.table(run, "yardsticks") is not None or run.config.task not in SOURCES:
+    if kept.table(run, "yardsticks") is not None or TASKS[run.config.task].source is image:
         return
     data, model = load_data(run.config, device), run.load_model(device)
-    shown, source = as_float(data.test[:SHOWN]), SOURCES[run.config.task]
+    shown, source = as_float(data.test[:SHOWN]), TASKS[run.config.task].source
     with model.evaluating(run.config.evaluation), torch.no_grad():
         converted = model.reconstruct(as_float(data.test[: run.config.batch_size]))[:SHOWN]
     for name, pictures in (("sources", source(shown)), ("converted", converted), ("images", shown)):
