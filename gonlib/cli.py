@@ -5,10 +5,12 @@ import importlib
 import json
 import re
 import sys
+import tempfile
 import time
-from pathlib import Path
+import traceback
 
-from .errors import UserError, unknown
+from .errors import UserError, from_system, shortened, unknown
+from .files import given_path
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,20 +21,48 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv=None):
-    """Run a command; returns its exit code: 0, 1 if a run failed or a merge had conflicts, 2 for bad input."""
+    """Run a command; returns its exit code: 0, 1 if a run failed or a merge had conflicts, 2 for bad input.
+
+    Nothing ends with a traceback: what the system refuses is told in a sentence, and of a fault that nobody foresaw the
+    traceback is in a file.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if hasattr(sys.stdout, "reconfigure"):  # a name that the terminal cannot show is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        argv = sys.argv[1:] if argv is None else list(argv)
         args = parser(argv).parse_args(argv)
         return args.command(args) or 0
-    except UserError as fault:
-        print(f"gonlib: {fault}", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stdout = None
         return 0
     except KeyboardInterrupt:
         print("\ngonlib: stopped; finished runs are kept, and the same command goes on from there.", file=sys.stderr)
         return 130
+    except (UserError, OSError) as fault:
+        told = fault if isinstance(fault, UserError) else from_system(fault, "a file")
+        print(f"gonlib: {_readable(str(told))}", file=sys.stderr)
+        return 2
+    except Exception as fault:
+        print(_report(fault, argv), file=sys.stderr)
+        return 1
+
+
+def _readable(message):
+    """A message in which nothing is so long that the rest is lost."""
+    return shortened(re.sub(r"\S{301,}", lambda word: shortened(word[0], 300), message), 3000)
+
+
+def _report(fault, argv):
+    """Two lines on a fault that nobody foresaw; its traceback goes to a file."""
+    what = _readable("".join(traceback.format_exception_only(fault)).strip().replace("\n", " "))
+    text = f"gonlib {shortened(' '.join(argv), 2000)}\npython {sys.version}\n\n{''.join(traceback.format_exception(fault))}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="gonlib-", suffix=".txt", delete=False, encoding="utf-8",
+                                         errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return f"gonlib: this should not happen: {what}\n{text}"
+    return f"gonlib: this should not happen: {what}\nThe traceback is in {file.name}; finished runs are kept."
 
 
 def parser(argv):
@@ -48,8 +78,8 @@ def parser(argv):
     run = add("run", run_command, "Train the missing runs of experiments, in the order in which they matter.")
     run.add_argument("experiments", nargs="+", metavar="EXPERIMENT")
     run.add_argument("--budget", type=seconds, metavar="TIME", help="stop cleanly within 90s, 9m or 1h")
-    run.add_argument("--store", type=Path, metavar="FOLDER", help="use this run store alone")
-    run.add_argument("--pack", type=Path, metavar="FILE", help="at the end, write the runs into one .tar or .tar.xz")
+    run.add_argument("--store", type=given_path, metavar="FOLDER", help="use this run store alone")
+    run.add_argument("--pack", type=given_path, metavar="FILE", help="at the end, pack the runs: a .tar, .tar.gz or .tar.xz")
     run.add_argument("--no-weights", action="store_true", help="keep numbers only")
     run.add_argument("--form", default="auto", help="how a step runs: auto (captured on a GPU, eager on the CPU), eager, "
                      "compiled, captured or compiled+captured")
@@ -67,7 +97,7 @@ def parser(argv):
         command.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                              help="override a parameter of the profile")
     merge = add("merge", merge_command, "Take in the runs of other stores: folders, or files made by --pack.")
-    merge.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    merge.add_argument("paths", nargs="+", type=given_path, metavar="PATH")
     merge.add_argument("--into", choices=("local", "recorded"), default="local", help="recorded: the book's own runs")
     merge.add_argument("--no-weights", action="store_true", help="leave weights out")
     for name, place, text in (("book", "book.notebooks", "Execute the notebooks and build the book."),
@@ -93,11 +123,14 @@ def seconds(text):
 def run_command(args):
     """Train what is missing; see `Runs`."""
     began = time.monotonic()
+    from .runs.packs import kind_of
     from .runs.store import Store, local_store, recorded_store
     from .study.status import plan
 
-    if args.pack and not args.pack.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {args.pack.absolute().parent} to write {args.pack.name} into.")
+    if args.pack:
+        kind_of(args.pack)
+        if not args.pack.absolute().parent.is_dir():
+            raise UserError(f"there is no folder {args.pack.absolute().parent} to write {args.pack.name} into.")
     planned = plan(args.experiments, args.profile, args.parameters)
     stores = [Store(args.store)] if args.store else [local_store(), recorded_store()]
     # Writing the last checkpoint and the pack takes time too.
@@ -105,8 +138,10 @@ def run_command(args):
     work = Runs(planned, stores, deadline, not args.no_weights, *_engine(args))
     work.take()
     if args.pack:
-        stores[0].pack(args.pack, work.configs(), weights=not args.no_weights)
+        left_out = stores[0].pack(args.pack, work.configs(), weights=not args.no_weights)
         print(f"packed into {args.pack}")
+        for name in left_out:
+            print(f"not packed: {name}, which another process is just changing; run the same command again.")
     return work.report()
 
 

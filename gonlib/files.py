@@ -1,35 +1,69 @@
-"""Files that are never half-written: atomic writing, locks that end with their process, safe unpacking of tars."""
+"""Files that are never half-written, folders that one process holds alone, and what dead processes left is cleaned up."""
 
 import errno
-import fcntl
+import functools
+import hashlib
 import json
-import lzma
 import math
 import os
+import platform
 import re
+import secrets
 import shutil
-import tarfile
+import sys
 import tempfile
 import time
-import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import filelock
 from safetensors import SafetensorError
 
-from .errors import UserError
+from .errors import UserError, from_system
 
-PLAIN = re.compile(r"[0-9a-f]{16}(\.partial)?/\w[\w.-]*")  # a file of a run: the only names taken from elsewhere
+TEMPORARY, SCRATCH = ".tmp", ".new-"  # how a file and a folder are called until they are complete
+OWNED = re.compile(r"([0-9a-f]{8})-(\d+)-")  # the process that makes one: its machine, its number
+DAY = 24 * 3600
+
+
+def given_path(text):
+    """The path that a user gave as text, with `~` for the home folder."""
+    if not text:
+        raise UserError("an empty path was given where a file or a folder is wanted.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user: it is only a name
+        return Path(text)
+
+
+@contextmanager
+def replacing(path, durable=True):
+    """A temporary file beside `path`, to be written in the block, that then takes its place.
+
+    After a crash `path` is the old file or the new one, never a part; if the block fails, the old one stays and the
+    temporary file is removed. What a process that died left of an earlier attempt is removed first.
+
+    Args:
+        path: the file to write.
+        durable: whether the content has to be on the disk before it takes the old one's place.
+    """
+    path = Path(path)
+    name = path.name[:180]  # a name may have 255 characters
+    sweep(path.parent, f"{name}.")
+    temporary = path.with_name(f"{name}.{_owner()}-{secrets.token_hex(3)}{TEMPORARY}")
+    try:
+        yield temporary
+        if durable:
+            _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write(path, content):
     """Write bytes so that after a crash the file is the old one or the new one, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path, value):
@@ -58,8 +92,11 @@ def place(folder, target):
     return True
 
 
-def _sync(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path):
+    """Have the disk hold what was written to a file or folder."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -67,113 +104,128 @@ def _sync(folder):
 
 
 @contextmanager
-def locked(folder, waiting):
-    """`folder`, made if need be and held by this process alone until the end of the block or of the process.
-
-    While another process holds it, `waiting()` is called now and then and may raise.
-    """
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = open(folder / "lock", "w")  # noqa: SIM115
-        except FileNotFoundError:  # the holder finished and moved the folder away just now
-            continue
-        with lock:
-            while not _try_lock(lock):
-                waiting()
-                time.sleep(0.1)
-            # Where the holder moved the folder away while we waited, our lock is one of a folder that is gone.
-            if (folder / "lock").exists() and os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / "lock")):
-                yield folder
-                return
-
-
-def _try_lock(lock):
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextmanager
-def disk_space(root):
-    """Turns a full or read-only disk into a `UserError`."""
-    try:
-        yield
-    except (OSError, SafetensorError) as fault:
-        code = getattr(fault, "errno", None)
-        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(fault):
-            raise UserError(f"no space is left on the disk of {root}; finished runs are kept: free some space and "
-                            "start again, unfinished ones go on from their checkpoints.") from fault
-        if code in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise UserError(f"cannot write {fault.filename or root}: {os.strerror(code)}.") from fault
-        raise
-
-
-@contextmanager
 def scratch(root):
     """A temporary folder inside `root`, so that a rename out of it is atomic; removed afterwards."""
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    sweep(root, SCRATCH)
+    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{_owner()}-", dir=root))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy_runs(other, into, wanted):
-    """Copy the wanted files of runs from a folder or a tar to the folder `into`; returns the names refused.
+def is_temporary(name):
+    """Whether a file or folder of this name is one that is still being made, or that a dead process left."""
+    return name.endswith((TEMPORARY, ".new")) or name.startswith(SCRATCH)
 
-    Only plain files named `<hash>/<file>` are taken: no links, no absolute names, nothing outside the folder;
-    of these, `wanted(name)` says which.
+
+def sweep(folder, beginning=""):
+    """Remove temporary files and folders in `folder` whose names begin so, if the process that made them is dead.
+
+    Of a process on another machine, or of an older version, this is not known: theirs go when they are a day old.
     """
-    if other.is_dir():
-        return _copy_folder(other, into, wanted)
+    for path in folder.glob(f"{beginning}*"):
+        if is_temporary(path.name) and _abandoned(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _abandoned(path):
+    found = OWNED.search(path.name)
+    if found and found[1] == _machine():
+        return not _alive(int(found[2]))
     try:
-        with tarfile.open(other) as tar:
-            return _copy_tar(tar, into, wanted)
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, FileNotFoundError, PermissionError) as fault:
-        raise UserError(f"cannot read runs from {other}: it is neither a run store nor a whole tar of one.") from fault
+        return time.time() - path.lstat().st_mtime > DAY
+    except FileNotFoundError:
+        return False
 
 
-def _copy_folder(other, into, wanted):
-    refused = []
-    for run in sorted(path for path in other.iterdir() if PLAIN.fullmatch(f"{path.name}/x")):
-        if run.is_symlink() or not run.is_dir():
-            refused.append(run.name)
+def _alive(process):
+    if os.name == "nt":  # there a signal of 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _owner():
+    return f"{_machine()}-{os.getpid()}"
+
+
+@functools.cache
+def _machine():
+    """Eight digits for this machine and container: only within one do process numbers mean anything."""
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        space = 0
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:8]
+
+
+@contextmanager
+def locked(folder, waiting):
+    """`folder`, made if need be and held by this process alone until the end of the block or of the process.
+
+    While another process holds it, `waiting()` is called now and then and may raise. The lock is the file `lock` in the
+    folder; what dead processes left there is removed.
+    """
+    path, told = folder / "lock", False
+    while True:
+        try:
+            lock = _acquire(path)
+        except filelock.Timeout:
+            waiting()
+            if not told:
+                print(f"waiting for another process that works in {folder}", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(0.1)
             continue
-        for path in sorted(run.iterdir()):
-            name = f"{run.name}/{path.name}"
-            if path.is_symlink() or not path.is_file() or not PLAIN.fullmatch(name):
-                refused.append(name)
-            elif wanted(name):
-                (into / run.name).mkdir(exist_ok=True)
-                shutil.copyfile(path, into / name)
-    return refused
+        if lock is not None:
+            break
+    try:
+        sweep(folder)
+        yield folder
+    finally:
+        lock.release()
 
 
-def _copy_tar(tar, into, wanted):
-    refused = []
-    for member in tar:
-        if member.isdir() and PLAIN.fullmatch(f"{member.name}/x"):
-            continue
-        if not member.isreg() or not PLAIN.fullmatch(member.name) or (into / member.name).exists():
-            refused.append(member.name)
-        elif wanted(member.name):
-            (into / member.name).parent.mkdir(exist_ok=True)
-            with open(into / member.name, "wb") as file:
-                shutil.copyfileobj(tar.extractfile(member), file)
-    return refused
+def _acquire(path):
+    """The lock at `path`, taken; None if its folder was moved away meanwhile. `filelock.Timeout` if another has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        with suppress(FileExistsError):
+            open(path, "x").close()
+        before = path.lstat()
+        lock.acquire()
+        # The holder moves a finished folder away: what we waited for may be the lock of a folder that is gone.
+        if os.path.samestat(before, path.lstat()):
+            return lock
+    except FileNotFoundError:
+        pass
+    except OSError as fault:
+        fault.filename = fault.filename or str(path)
+        raise
+    lock.release()
+    return None
 
 
-def pack(path, files):
-    """Write (name, path) pairs into one tar, xz-compressed if `path` ends in .xz; whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with tarfile.open(temporary, "w:xz" if path.suffix == ".xz" else "w") as tar:
-        for name, source in files:
-            entry = tarfile.TarInfo(name)  # made by hand: no user name, no times
-            entry.size = source.stat().st_size
-            with open(source, "rb") as content:
-                tar.addfile(entry, content)
-    os.replace(temporary, path)
+@contextmanager
+def disk_space(root):
+    """Turns what the system says of the files of `root` (full, read-only, denied ...) into a `UserError`."""
+    try:
+        yield
+    except OSError as fault:
+        raise from_system(fault, root) from fault
+    except SafetensorError as fault:  # its text holds the system's
+        if "os error" not in str(fault):
+            raise
+        code = re.search(r"os error (\d+)", str(fault))
+        raise from_system(OSError(int(code[1]) if code else None, str(fault)), root) from fault

@@ -1,9 +1,14 @@
 """The command line: what is trained, what is shown, and that every foreseen fault is one sentence."""
 
+import errno
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -307,3 +312,75 @@ def test_as_a_program():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "gonlib: unknown command 'boook'; did you mean book?\n"
+
+
+# --- nothing ends with a traceback ---
+
+
+def failing(monkeypatch, fault):
+    """The command `status` fails with this."""
+
+    def fail(_):
+        raise fault
+
+    monkeypatch.setattr(cli, "status_command", fail)
+
+
+@pytest.mark.parametrize("code, words", [("ENOSPC", "no space is left"), ("EROFS", "cannot be written to"),
+                                         ("ENAMETOOLONG", "too long"), ("EACCES", "permission denied")])
+def test_what_the_system_refuses_is_one_sentence(here, capsys, monkeypatch, code, words):
+    number = getattr(errno, code)
+    failing(monkeypatch, OSError(number, os.strerror(number), "/some/file"))
+    code, out, err = call(capsys, "status")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err and err.startswith("gonlib: ")
+
+
+def test_a_fault_that_nobody_foresaw_is_two_lines_and_a_file(here, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
+    failing(monkeypatch, KeyError("unforeseen"))
+    code, out, err = call(capsys, "status", "--json")
+    assert (code, out, err.count("\n")) == (1, "", 2)
+    assert "KeyError: 'unforeseen'" in err
+    (report,) = here.glob("gonlib-*.txt")
+    assert str(report) in err
+    assert "Traceback" in report.read_text() and "gonlib status --json" in report.read_text()
+
+
+def test_messages_stay_short(here, capsys):
+    for arguments in (["run", "x" * 100_000], ["x" * 100_000], ["run", "small", "-p", "epochs", "x" * 100_000],
+                      ["merge", "/tmp/" + "x" * 100_000], ["run", "small", "--pack", "x" * 100_000],
+                      ["status", "--profile", "y" * 100_000]):
+        code, _, err = call(capsys, *arguments)
+        assert code == 2
+        assert len(err) < 3500
+
+
+def test_interrupted_while_it_starts_it_says_nothing_of_python(tmp_path):
+    """Ctrl-C in the first moments, when the large libraries are still being loaded."""
+    for wait in (0.3, 0.8, 1.5):
+        process = subprocess.Popen([sys.executable, "-m", "gonlib", "status", "--profile", "smoke"], cwd=ROOT,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   env=os.environ | {"GONLIB_STORE": str(tmp_path)})
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        if wait > 0.3 or process.returncode == 130:  # before that, it may not even be Python that runs
+            assert process.returncode in (0, 130)
+            assert "Traceback" not in err
+
+
+def test_a_home_folder_is_expanded_and_an_empty_path_refused(here, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert call(capsys, "run", "small", "-p", "seeds", "1", "--store", "~/other", "--pack", "~/a.tar")[0] == 0
+    assert (here / "other").is_dir() and (here / "a.tar").is_file() and not Path("~").exists()
+    monkeypatch.setenv("GONLIB_STORE", "~/other")
+    assert call(capsys, "run", "small", "-p", "seeds", "1")[1].startswith("0 runs trained, 2 were there already")
+    assert "an empty path was given" in call(capsys, "run", "small", "--store", "")[2]
+
+
+def test_a_pack_with_another_name_is_refused_before_anything_is_trained(here, capsys):
+    for name in ("a.zip", "a", "a.tar.bz2"):
+        code, out, err = call(capsys, "run", "small", "--pack", here / name)
+        assert (code, out) == (2, "") and "has to end in .tar" in err
+    assert not (here / "store").exists()

@@ -21,7 +21,7 @@ from ..method.models import build
 from ..runs import provenance
 from ..training.config import Config
 from ..training.evaluation import as_float
-from ..training.forms import choose, compiled_loss
+from ..training.forms import arithmetic, choose, compiled_loss
 from ..training.loop import Training
 
 COLUMNS = ["case", "variant", "batch", "device", "ms", "spread", "times_faster_than_reference", "peak_mib"]
@@ -90,12 +90,13 @@ def describe(facts):
 def measure(device):
     """The whole table, a DataFrame with COLUMNS; each part is printed as it comes."""
     rows = []
-    for part in (steps, encoding, at_once, scaling):
-        for found in part(device):
-            if not rows:
-                print(line(COLUMNS))
-            rows += found
-            print("\n".join(line(row.values()) for row in found), flush=True)
+    with arithmetic("compiled"):
+        for part in (steps, encoding, at_once, scaling):
+            for found in part(device):
+                if not rows:
+                    print(line(COLUMNS))
+                rows += found
+                print("\n".join(line(row.values()) for row in found), flush=True)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -3,229 +3,172 @@
 import contextlib
 import json
 import os
+import queue
+import shutil
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from . import pages
+from ..errors import UserError
+from . import kernel, pages
+from .timings import Timings, duration, progress_bar
 
 AT_ONCE = 4  # at most: each kernel needs about a gigabyte of memory
 
 
-def execute_all(notebooks, profile, root, out):
+def execute_all(notebooks: list, profile: str, root: Path, out: Path) -> dict[str, str]:
     """Execute the notebooks; name -> what went wrong, in one sentence, for those that failed.
 
     They start in the book's order, each when those that it comes `after` are done. Interrupted, the kernels end and the
     notebooks that were finished are kept.
+
+    Args:
+        notebooks: The `Notebook`s to execute.
+        profile: The name of the profile that gave them their values.
+        root: The repository's root, the kernels' working folder.
+        out: The build folder.
     """
+    if not notebooks:
+        return {}
     import papermill  # noqa: F401 (here: it takes a while, and its first import must not happen in two threads)
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = at_once(notebooks, cores)
-    failed, began, futures = {}, {}, {}
-    stopping = threading.Event()
+    failed, began, stopping = {}, {}, threading.Event()
+    running = out / "running"
+    shutil.rmtree(running, ignore_errors=True)  # of a build that was killed
+    (running / "progress").mkdir(parents=True)
+    variables = {"GONLIB_PROGRESS": str(running / "progress")}  # gonlib.runs.progress writes there, in the kernels
+    if workers > 1:
+        variables["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(cores // workers))
 
     def work(notebook):
-        wait([futures[name] for name in notebook.after if name in futures])
         began[notebook.name] = time.monotonic()
-        return execute(notebook, profile, root, out, stopping)
+        return execute(notebook, profile, root, out, stopping, variables)
 
-    environment = {"JUPYTER_PREFER_ENV_PATH": "1",  # this interpreter's kernel, not a namesake in the home folder
-                   "GONLIB_PROGRESS": str(out / "progress")}  # gonlib.progress writes there, in the kernels
-    if workers > 1:
-        environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(cores // workers))
-    timings = Timings(profile, notebooks, workers, [out / "timings.json", root / "book" / "profiles" / "timings.json"])
-    with _environment(environment), contextlib.chdir(root), _bar(timings, began, out / "progress"), \
-            ThreadPoolExecutor(workers) as pool:
-        try:
-            for notebook in notebooks:  # in order, so that what a notebook waits for has always begun
-                futures[notebook.name] = pool.submit(work, notebook)
-            names = {future: name for name, future in futures.items()}
-            for future in as_completed(names):
-                name, fault = names[future], future.result()
-                seconds = time.monotonic() - began[name]
-                tqdm.write(f"{name}: {duration(seconds)}{'' if fault is None else ', FAILED'}")
-                timings.finished(name, seconds, keep=fault is None)
+    timings = Timings(profile, [notebook.name for notebook in notebooks], workers,
+                      [out / "timings.json", root / "book" / "profiles" / "timings.json"])
+    try:
+        with progress_bar(timings, began, running / "progress"):
+            for notebook, fault in in_order(notebooks, workers, work):
+                seconds = time.monotonic() - began[notebook.name]
+                tqdm.write(f"{notebook.name}: {duration(seconds)}{'' if fault is None else ', FAILED'}")
+                timings.finished(notebook.name, seconds, keep=fault is None)
                 if fault is not None:
-                    failed[name] = fault
-        except BaseException:
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            _end_kernels(futures.values())
-            raise
+                    failed[notebook.name] = fault if isinstance(fault, str) else _in_words(fault)
+    except BaseException:
+        stopping.set()
+        _end_kernels()
+        raise
+    finally:
+        shutil.rmtree(running, ignore_errors=True)
     return failed
 
 
-def at_once(notebooks, cores):
+def at_once(notebooks: list, cores: int) -> int:
     """How many notebooks are executed at a time: one per core, but one in all where they train on a GPU."""
     on_gpu = any(str(notebook.values.get("device", "cpu")).startswith("cuda") for notebook in notebooks)
     return 1 if on_gpu else max(1, min(cores, len(notebooks), AT_ONCE))
 
 
-def execute(notebook, profile, root, out, stopping):
+def in_order(notebooks: list, workers: int, work: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
+    """Call `work(notebook)` for each, in threads, and give (notebook, its result) as they end.
+
+    A notebook begins only when all those that it comes `after` have ended, so that it never holds a worker while it
+    waits. An exception in `work` is its result. Stopped in the middle, nothing waits for the threads.
+
+    Raises:
+        UserError: If notebooks wait for each other.
+    """
+    waiting, running = list(notebooks), set()
+    ended: queue.Queue = queue.Queue()
+
+    def call(notebook):
+        try:
+            ended.put((notebook, work(notebook)))
+        except BaseException as fault:
+            ended.put((notebook, fault))
+
+    while waiting or running:
+        unfinished = {notebook.name for notebook in waiting} | running
+        ready = [notebook for notebook in waiting if unfinished.isdisjoint(notebook.after)]
+        for notebook in ready[: workers - len(running)]:
+            waiting.remove(notebook)
+            running.add(notebook.name)
+            threading.Thread(target=call, args=(notebook,), daemon=True).start()
+        if not running:
+            raise UserError(f"the notebooks {' and '.join(sorted(unfinished))} come after each other: see `after` in their "
+                            "metadata.")
+        notebook, result = ended.get()
+        running.remove(notebook.name)
+        yield notebook, result
+
+
+def execute(notebook: Any, profile: str, root: Path, out: Path, stopping: threading.Event,
+            variables: dict[str, str]) -> str | None:
     """Execute one notebook into `out`/notebooks; None, or what went wrong in one sentence.
 
-    The kernel is this interpreter's, working in the repository's root. The finished file replaces the one of the last
-    execution only when it is complete; it carries in its metadata what `pages` needs to know of the execution.
+    The finished file replaces the one of the last execution only when it is complete; it carries in its metadata what
+    `pages` needs to know of the execution.
     """
     import papermill
-    from nbclient.exceptions import DeadKernelError
 
-    target = out / "notebooks" / notebook.path.name
-    running = out / "notebooks" / "running" / notebook.path.name
-    running.parent.mkdir(parents=True, exist_ok=True)
-    running.unlink(missing_ok=True)
+    folder = out / "running" / notebook.name
+    folder.mkdir(parents=True)
+    made = folder / notebook.path.name
     fault, cell = None, None
     try:
-        papermill.execute_notebook(str(notebook.path), str(running), parameters=notebook.values, kernel_name="python3",
-                                   language="python", cwd=str(root), progress_bar=False,
-                                   extra_arguments=["--log-level=CRITICAL"])
+        papermill.execute_notebook(
+            str(notebook.path), str(made), parameters=notebook.values, kernel_name="python3", language="python",
+            cwd=str(root), progress_bar=False, kernel_manager_class=kernel.manager_class(folder, **variables))
     except papermill.PapermillExecutionError as error:
         fault, cell = _last_line(error.ename, error.evalue), error.cell_index
-    except DeadKernelError:
-        fault = "the kernel died, most likely for want of memory."
-    if stopping.is_set():
-        return fault
-    done = json.loads(running.read_text())
-    if cell is not None:
-        fault = f"code cell {pages.code_cell_number(done, cell)} failed with {fault}"
-    done["metadata"]["gonlib"] = {"profile": profile, "values": notebook.values, "fault": fault,
-                                  "source": pages.source_digest(notebook.path)}
-    running.write_text(json.dumps(done, indent=1))
-    os.replace(running, target)
+    except Exception as error:  # of papermill, nbclient or the kernel's start: the other notebooks go on
+        fault = _in_words(error)
+    if stopping.is_set() or (fault or "").startswith("KeyboardInterrupt"):
+        return "stopped."
+    try:
+        done = json.loads(made.read_text(encoding="utf-8"))
+        if cell is not None:
+            fault = f"code cell {pages.code_cell_number(done, cell)} failed with {fault}"
+        done["metadata"]["gonlib"] = {"profile": profile, "values": notebook.values, "fault": fault,
+                                      "source": pages.source_digest(notebook.path)}
+        made.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        (out / "notebooks").mkdir(exist_ok=True)
+        os.replace(made, out / "notebooks" / made.name)
+    except (OSError, ValueError) as error:
+        fault = fault or _in_words(error)
     return fault
 
 
-def _last_line(kind, text):
+def _in_words(error: Exception) -> str:
+    """What a fault outside the notebook's own code means, in one sentence."""
+    from nbclient.exceptions import DeadKernelError
+
+    if isinstance(error, DeadKernelError):
+        return "the kernel died, most likely for want of memory."
+    if isinstance(error, OSError):
+        return f"it could not be written: {error.strerror or error} ({error.filename})."
+    return _last_line(type(error).__name__, error)
+
+
+def _last_line(kind: str, text: object) -> str:
     """The last line of an error, as Python would print it."""
     lines = str(text).strip().splitlines()
     return f"{kind}: {lines[-1]}" if lines else kind
 
 
-def _end_kernels(futures):
-    """Kill this process's kernels until nothing is executed any more; a run loses at most what its checkpoint lacks."""
+def _end_kernels() -> None:
+    """Kill this process's kernels, those too that are just starting; a run loses at most what its checkpoint lacks."""
     import psutil
 
-    while not all(future.done() for future in futures):
+    for _ in range(3):
         for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        time.sleep(0.2)
-
-
-@contextlib.contextmanager
-def _environment(values):
-    """Environment variables, set for a while: kernels inherit them."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _bar(timings, began, folder):
-    """A bar that shows which notebooks and which runs are going on, and the time left."""
-    # tqdm shows no bar where there is no terminal; the line per notebook is then enough.
-    bar = tqdm(total=100, bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed}{postfix}", dynamic_ncols=True,
-               disable=None, leave=False)
-    stop = threading.Event()
-
-    def show():
-        while not stop.wait(0.3):
-            running = {name: time.monotonic() - start for name, start in dict(began).items() if name not in timings.done}
-            left = timings.left(running)
-            bar.set_description_str(f"{len(timings.done)}/{len(timings.expected)} notebooks", refresh=False)
-            known = f"about {duration(left)} left" if left is not None else "time left unknown"
-            bar.set_postfix_str("; ".join([known, ", ".join(running), *_reports(folder)]), refresh=False)
-            bar.n = timings.percent(running)
-            bar.refresh()
-
-    folder.mkdir(exist_ok=True)
-    watcher = threading.Thread(target=show, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        watcher.join()
-        bar.close()
-        for file in folder.glob("*"):
-            file.unlink()
-        folder.rmdir()
-
-
-def _reports(folder):
-    """What the kernels' runs report: "digits, seed 0 45%"."""
-    recent = [file for file in folder.glob("*.json") if time.time() - _changed(file) < 3]
-    return [f"{report['run']} {report['fraction']:.0%}" for report in map(_read_json, recent) if report]
-
-
-def _changed(file):
-    try:
-        return file.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-class Timings:
-    """How long each notebook took the last time, kept in the first of `files`; read from the first that knows it."""
-
-    def __init__(self, profile, notebooks, workers, files):
-        self.profile, self.workers, self.file = profile, workers, files[0]
-        known = {}
-        for file in reversed(files):
-            known |= (_read_json(file) or {}).get(profile, {})
-        self.expected = {notebook.name: known.get(notebook.name) for notebook in notebooks}
-        self.done = set()
-
-    def left(self, running):
-        """Seconds left in all, given those that running notebooks have taken; None if not known."""
-        coming = {name: seconds for name, seconds in self.expected.items() if name not in self.done}
-        if None in coming.values():
-            return None
-        for name, spent in running.items():
-            coming[name] = max(coming[name] - spent, spent / 10)  # longer than the last time: still some to go
-        return self._shared(coming.values())
-
-    def _shared(self, seconds):
-        return max(sum(seconds) / self.workers, max(seconds, default=0.0))
-
-    def percent(self, running):
-        """How much of the work is done."""
-        left = self.left(running)
-        if left is None:
-            return 100 * len(self.done) / len(self.expected)
-        return 100 * (1 - min(left / max(self._shared(self.expected.values()), 1e-9), 1))
-
-    def finished(self, name, seconds, keep):
-        """Take note of a notebook's time; to `keep` it for the next build, too."""
-        self.expected[name] = seconds
-        self.done.add(name)
-        if keep:
-            everything = _read_json(self.file) or {}
-            everything.setdefault(self.profile, {})[name] = round(seconds, 1)
-            self.file.write_text(json.dumps(everything, indent=1) + "\n")
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):  # not there, or half-written: it only guides a progress bar
-        return None
-
-
-def duration(seconds):
-    """12 s, 3 min 05 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                if "gonlib.book.kernel" in child.cmdline():
+                    child.kill()
+        time.sleep(0.1)

@@ -14,7 +14,8 @@ from ..errors import UserError, unknown
 from ..runs.provenance import repository_root
 from ..study.profiles import ALIASES, load_profile, parameters, parse
 from . import pages
-from .execution import duration, execute_all
+from .execution import execute_all
+from .timings import duration
 
 
 @dataclass
@@ -158,9 +159,15 @@ def declared(path):
 
 
 def _after(path):
-    """What the field `after` of a notebook's metadata names; "all": every other one."""
-    named = json.loads(path.read_text())["metadata"].get("after", [])
-    return [p.stem for p in path.parent.glob("*.ipynb") if p != path] if named == "all" else named
+    """What the field `after` of a notebook's metadata names; "all": every other one that does not say "all" itself."""
+    named = _named_after(path)
+    if named == "all":
+        return [p.stem for p in path.parent.glob("[!.]*.ipynb") if _named_after(p) != "all"]
+    return named
+
+
+def _named_after(path):
+    return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("after", [])
 
 
 def _check(name, value):

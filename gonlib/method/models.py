@@ -199,10 +199,14 @@ class Model(nn.Module):
         return self.inference.no_population(self)
 
     # --- what is stored of it
-    def stored_state(self) -> dict[str, Tensor]:
-        """Tensors on the CPU by name, all but what the inference rule says is not stored."""
+    def stored_state(self, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Tensors on the CPU by name, all but what the inference rule says is not stored.
+
+        Args:
+            state: an earlier `state_dict` of this model; the present one if left out.
+        """
         left_out = {f"inference.{name}" for name in self.inference.not_stored}
-        return {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items() if k not in left_out}
+        return {k: v.detach().cpu().contiguous() for k, v in (state or self.state_dict()).items() if k not in left_out}
 
     def load_stored(self, tensors: dict[str, Tensor]) -> "Model":
         """Take over what `stored_state` gave.

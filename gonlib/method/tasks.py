@@ -87,7 +87,7 @@ class Classifier(nn.Module):
         return (self.linear(z).argmax(1) == labels).sum()
 
 
-def mean_source(task: Task, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
+def mean_source(source: Callable[[Tensor], Tensor], images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
     """Mean of the sources of images: what population statistics are about."""
-    total = sum(task.source(part.float() / 255).double().sum(0) for part in images.split(4096))
+    total = sum(source(part.float() / 255).double().sum(0) for part in images.split(4096))
     return (total / len(images)).float()

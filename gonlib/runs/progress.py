@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .. import files
+
 
 def title(config):
     """A few words for a run: data set, seed, and what else sets it apart from the default configuration."""
@@ -44,8 +46,7 @@ def _file(path, run):
         if fraction < 1 and time.monotonic() - last < 0.2:
             return
         last = time.monotonic()
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"run": run, "fraction": round(fraction, 4)}) + "\n")
-        os.replace(temporary, path)
+        with files.replacing(path, durable=False) as temporary:
+            temporary.write_text(json.dumps({"run": run, "fraction": round(fraction, 4)}) + "\n", encoding="utf-8")
 
     return report

@@ -12,9 +12,9 @@ import safetensors.torch
 from .. import files
 from ..data import datasets
 from ..errors import UserError
-from ..training import loop
+from ..training import checkpoint, loop
 from ..training.forms import choose
-from . import provenance
+from . import packs, provenance
 from .progress import reporter
 from .run import CHECKPOINT, SNAPSHOTS, WEIGHTS, Run, check_device, read_config, read_json
 
@@ -22,7 +22,8 @@ from .run import CHECKPOINT, SNAPSHOTS, WEIGHTS, Run, check_device, read_config,
 def local_store():
     """The store of runs made here: $GONLIB_STORE, else build/store of the checkout (or of the working folder)."""
     root = provenance.repository_root() or Path.cwd()
-    return Store(os.environ.get("GONLIB_STORE") or root / "build" / "store")
+    named = os.environ.get("GONLIB_STORE")
+    return Store(files.given_path(named) if named else root / "build" / "store")
 
 
 def recorded_store():
@@ -50,6 +51,7 @@ class Merge:
     damaged: list = field(default_factory=list)
     partial: list = field(default_factory=list)
     refused: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
 
     @property
     def clean(self):
@@ -62,7 +64,7 @@ class Merge:
         for names, what in ((self.conflicts, "a different result is here, kept"), (self.damaged, "damaged, skipped"),
                             (self.refused, "refused: not a plain file of a run")):
             lines += [f"{name}: {what}." for name in names]
-        return "\n".join(lines)
+        return "\n".join(lines + self.notes)
 
 
 class Store:
@@ -94,7 +96,7 @@ class Store:
     def unfinished(self):
         """(config, numbers, provenance) of each run with a checkpoint: its steps, seconds and images so far."""
         folders = [f for f in sorted(self.root.glob("[0-9a-f]" * 16 + ".partial")) if (f / CHECKPOINT).is_file()]
-        return [(read_config(f), loop.reached(f / CHECKPOINT), read_json(f, "provenance.json")) for f in folders]
+        return [(read_config(f), checkpoint.reached(f / CHECKPOINT), read_json(f, "provenance.json")) for f in folders]
 
     def run(self, config, device="cpu", progress=None, deadline=None, keep_weights=True, **options):
         """The finished `Run` of `config`, trained here (or on, from its checkpoint) only if the store lacks it.
@@ -157,7 +159,7 @@ class Store:
 
         def wanted(name):
             run, file = name.split("/")
-            if file == "lock" or file.endswith((".tmp", ".new")) or (file == WEIGHTS and not weights):
+            if file == "lock" or files.is_temporary(file) or (file == WEIGHTS and not weights):
                 return False
             if not run.endswith(".partial"):
                 return file != CHECKPOINT
@@ -165,7 +167,8 @@ class Store:
 
         report = Merge()
         with files.disk_space(self.root), files.scratch(self.root) as new:
-            report.refused = files.copy_runs(Path(other), new, wanted)
+            copied = packs.copy_runs(Path(other), new, wanted)
+            report.refused, report.notes = copied.refused, copied.notes
             for folder in sorted(new.iterdir()):
                 try:
                     self._merge_one(folder, report)
@@ -193,7 +196,7 @@ class Store:
                     os.replace(file, target / file.name)
 
     def pack(self, path, configs=None, weights=True):
-        """Write the runs of `configs` (default: all), and checkpoints of unfinished ones, into one tar (or .tar.xz)."""
+        """Write the runs of `configs` (default: all), and checkpoints of unfinished ones, into one tar; see `packs.pack`."""
         if configs is None:
             names = sorted({folder.name[:16] for folder in self.root.glob("[0-9a-f]" * 16 + "*")})
         else:
@@ -204,9 +207,9 @@ class Store:
             folder = self.root / (name if finished else f"{name}.partial")
             unwanted = {"lock", CHECKPOINT if finished else "", "" if weights else WEIGHTS}
             entries += [(f"{folder.name}/{path.name}", path) for path in sorted(folder.glob("*"))
-                        if path.is_file() and path.name not in unwanted and path.suffix not in (".tmp", ".new")]
+                        if path.is_file() and path.name not in unwanted and not files.is_temporary(path.name)]
         with files.disk_space(Path(path).parent):
-            files.pack(Path(path), entries)
+            return packs.pack(Path(path), entries)
 
 
 def _write_table(path, rows):

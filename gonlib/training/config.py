@@ -1,10 +1,13 @@
-"""One frozen configuration per run: everything that can change a number is in it, and its hash is the run's name."""
+"""One frozen configuration: what is trained, how far, and how it is looked at; what can change a weight is its name."""
 
 import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
 
 from ..data.datasets import NAMES, known_dataset
 from ..errors import UserError, unknown
@@ -15,19 +18,21 @@ from ..method.normalisation import MODES
 from ..method.tasks import TASKS
 
 
-def _choice(default, names):
+def _choice(default: str, names: Collection[str], asked: bool = False) -> Any:
     """A field with one of `names`; a registry's are looked up when a value is checked."""
-    return field(default=default, metadata={"choices": names})
+    return field(default=default, metadata={"choices": names, "asked": asked})
 
 
-def _number(default, low, high=math.inf):
-    return field(default=default, metadata={"range": (low, high)})
+def _number(default: float, low: float, high: float = math.inf, asked: bool = False) -> Any:
+    return field(default=default, metadata={"range": (low, high), "asked": asked})
 
 
 @dataclass(frozen=True)
 class Config:
-    """A run's configuration; raises `UserError` for a value of the wrong type or out of range.
+    """What is to be trained; raises `UserError` for a value of the wrong type or out of range.
 
+    Most fields can change the weights, and so name the run (`hash`). Five only ask something of it, how far it is to
+    be trained and how it is looked at (`ASKED`): they are no part of its name, because a run grows.
     A field at its default is left out of the canonical JSON, so a new field renames no recorded run;
     in return, a default is never changed.
     """
@@ -67,25 +72,26 @@ class Config:
     # training
     batch_size: int = _number(64, 1, 65536)
     learning_rate: float = _number(1e-4, 0.0, 100.0)
-    epochs: int = _number(10, 1, 100000)
-    steps: int = _number(0, 0)  # stop after so many optimiser steps; 0: all epochs
     kl_anneal: int = _number(0, 0)  # epochs over which the weight of the KL term grows from 0 to 1
     free_learning_rate: float = _number(1e-2, 0.0, 100.0)  # GLO: Adam on the latents
-    free_steps: int = _number(100, 1, 100000)  # GLO: Adam steps that fit the latents of unseen images
-    snapshots: int = _number(0, 0, 200)  # log-spaced steps at which test reconstructions are kept (figure 8)
-    evaluation: str = _choice("batch", MODES)
     # what is asked of the latents: the image, its class (equation 13), both, or the image from a source made of it
     task: str = _choice("reconstruct", TASKS)
     seed: int = _number(0, 0, 2**31)
+    # what is asked of the run
+    epochs: int = _number(10, 1, 100000, asked=True)  # of whole batches: the last, smaller batch is left out
+    steps: int = _number(0, 0, asked=True)  # stop after so many optimiser steps; 0: all epochs
+    evaluation: str = _choice("batch", MODES, asked=True)  # statistics
+    free_steps: int = _number(100, 1, 100000, asked=True)  # GLO: Adam steps that fit the latents of unseen images
+    snapshots: bool = field(default=False, metadata={"asked": True})  # keep reconstructions while training (figure 8)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, check_field(f, getattr(self, f.name)))
         if not known_dataset(self.dataset):
             raise unknown("data set", self.dataset, [*NAMES, "folder:PATH"])
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """A config from a dictionary; `UserError` for an unknown name, the nearest suggested."""
         names = [f.name for f in dataclasses.fields(cls)]
         for name in values:
@@ -93,26 +99,51 @@ class Config:
                 raise unknown("parameter", name, names)
         return cls(**values)
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
         return type(self).from_dict({**dataclasses.asdict(self), **changes})
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if getattr(self, f.name) != f.default}
 
     @property
-    def json(self):
+    def json(self) -> str:
         """Canonical JSON: sorted keys, defaults left out."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
     @property
-    def hash(self):
-        """The run's name: 16 hexadecimal digits."""
+    def hash(self) -> str:
+        """The run's name: 16 hexadecimal digits over what can change a weight."""
         return hashlib.sha256(self.json.encode()).hexdigest()[:16]
 
+    @cached_property
+    def trajectory(self) -> Self:
+        """This configuration with what is only asked of a run, and what cannot matter here, at its default."""
+        idle = ASKED | self.irrelevant()
+        return self.replace(**{f.name: f.default for f in dataclasses.fields(self) if f.name in idle})
 
-def check_field(f, value):
+    def irrelevant(self) -> set[str]:
+        """The fields that cannot change anything in this configuration, whatever their value."""
+        conv, origin, free = self.decoder == "conv", self.inference == "origin", self.inference == "free"
+        normalised = conv and self.batchnorm
+        rules = [
+            ({"hidden", "layers", "omega"}, not conv),
+            ({"filters", "spatial", "activation", "batchnorm"}, conv),
+            ({"bn_eps"}, normalised),
+            ({"encoder_batchnorm"}, normalised and not origin and not free),
+            ({"inner_steps", "step_size", "detach", "origin_sd", "latent_scale"}, origin),
+            ({"add_origin"}, origin and self.origin_sd > 0),
+            ({"free_learning_rate", "free_steps"}, free),
+            ({"kl_anneal"}, self.variational),
+        ]
+        return {name for names, matters in rules if not matters for name in names}
+
+
+ASKED = {f.name for f in dataclasses.fields(Config) if f.metadata.get("asked")}
+
+
+def check_field(f: dataclasses.Field, value: Any) -> Any:
     """`value` as the type of dataclass field `f`, or `UserError` naming what is allowed."""
     integral = isinstance(value, int) and not isinstance(value, bool)
     if f.type is float and (integral or isinstance(value, float)) and abs(value) < 1e300:
@@ -129,7 +160,7 @@ def check_field(f, value):
     return value
 
 
-def _allowed(f):
+def _allowed(f: dataclasses.Field) -> str:
     kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[f.type]
     if "range" not in f.metadata:
         return kind

@@ -1,29 +1,56 @@
-"""The errors of a model on a set of images, batch by batch on the device."""
+"""The errors of a model on a set of images, batch by batch on the device, and when a training measures them."""
 
 import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
 
 from ..method.likelihoods import bits_per_dim
+from ..method.models import Model
+from .config import Config
 from .forms import repeatable
 
 
-def as_float(images):
+def as_float(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
     """uint8 images to floats in [0, 1]."""
     return images.float() / 255
 
 
-def evaluate(model, images, config, index=None):
-    """Summed squared error per image, mean over `images` (uint8); for other likelihoods also bits/dim (the ELBO's).
+def is_recorded(epoch: int, rarely: bool = False) -> bool:
+    """Whether the history has a row at the end of this epoch (from 1), however long the training is to be.
 
-    Batches are those of training, because with `batch` statistics a latent depends on its batch-mates. `index` gives
-    the numbers of training images, whose free latents (GLO) are known. Returns a dict of numbers.
+    Every epoch up to 100, then every 5th up to 500, then every 10th. `rarely` is for rules that fit each unseen image
+    (GLO): 1, 2, 5, 10, 20, 50, every 100th up to 500, then every 500th.
+    """
+    if rarely:
+        return epoch in (1, 2, 5, 10, 20, 50) or (epoch % 100 == 0 and epoch <= 500) or epoch % 500 == 0
+    return epoch <= 100 or (epoch % 5 == 0 and epoch <= 500) or epoch % 10 == 0
+
+
+def evaluate(model: Model, images: UInt8[Tensor, "n c h w"], config: Config,
+             index: Int64[Tensor, " n"] | None = None) -> dict[str, float]:  # fmt: skip
+    """The errors of a model on images, in batches of `config.batch_size` and with `config.evaluation` statistics.
+
+    Batches are those of training, because with `batch` statistics a latent depends on its batch-mates.
+
+    Args:
+        index: the numbers of training images, whose free latents (GLO) are known.
+
+    Returns:
+        `error`, the summed squared error per image, mean over the images; for other likelihoods and for variational
+        models also `bits` per dimension (the ELBO's), and `kl` in nats.
     """
     return Evaluation(model, images, config, index)()
 
 
 class Evaluation:
-    """What `evaluate` does, for many times: batch by batch on the device, the numbers fetched once at the end."""
+    """What `evaluate` does, for many times: batch by batch on the device, the numbers fetched once at the end.
 
-    def __init__(self, model, images, config, index=None, form="eager", labels=None):
+    With `labels` a classifier's `accuracy` is measured too. `form` says how a batch runs (forms.py).
+    """
+
+    def __init__(self, model: Model, images: UInt8[Tensor, "n c h w"], config: Config,
+                 index: Int64[Tensor, " n"] | None = None, form: str = "eager",
+                 labels: Int64[Tensor, " n"] | None = None):  # fmt: skip
         self.model, self.images, self.config, self.index, self.labels = model, images, config, index, labels
         batch, device = min(config.batch_size, len(images)), images.device
         self.whole, rest = divmod(len(images), batch)
@@ -37,7 +64,8 @@ class Evaluation:
         self.add_batch = repeatable(lambda: self._add(self.offsets), form, self._state)
 
     @torch.no_grad()
-    def __call__(self):
+    def __call__(self) -> dict[str, float]:
+        """Measure the model as it is now."""
         self.totals.zero_()
         self.start.zero_()
         with self.model.evaluating(self.config.evaluation):

@@ -7,49 +7,68 @@ the rounding that compiled code does in another order.
 import gc
 import os
 import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ..errors import UserError, unknown
+from ..method.models import Model
 
 FORMS = ("auto", "eager", "compiled", "captured", "compiled+captured")
 WARM_UP = 3
+LONG = 5000  # steps from which on compiling, which takes about half a minute, pays on a CPU
+PRECISION = "float32, TF32 off"
 
 
-def choose(form, device):
-    """The form that `form` stands for on a torch device: `auto` captures on a GPU and is eager on the CPU.
+def choose(form: str, device: str | torch.device, model: Model | None = None, steps: int = 0) -> str:
+    """The form that `form` stands for on a torch device; `UserError` for one that cannot run here: nothing falls back.
 
-    Raises `UserError` for a form that cannot run here; nothing falls back.
+    `auto` captures on a GPU. On the CPU it compiles a training of `model` that has more than `LONG` steps to go, if
+    there is a compiler and the model can be compiled; otherwise it is eager.
     """
     if form not in FORMS:
         raise unknown("form", form, FORMS)
     on_gpu = torch.device(device).type == "cuda"
+    if form == "auto" and on_gpu:
+        return "captured"
     if form == "auto":
-        return "captured" if on_gpu else "eager"
+        pays = model is not None and steps > LONG and not not_compiled(model) and shutil.which(compiler())
+        return "compiled" if pays else "eager"
     if "captured" in form and not on_gpu:
         raise UserError(f"the form {form} needs a CUDA device; the CPU runs eager and compiled.")
-    compiler = os.environ.get("CXX", "g++")
-    if "compiled" in form and not shutil.which(compiler):
-        raise UserError(f"the form {form} needs a C++ compiler, and {compiler} is not there; use eager.")
+    if "compiled" in form and not shutil.which(compiler()):
+        raise UserError(f"the form {form} needs a C++ compiler, and {compiler()} is not there; use eager.")
     return form
 
 
-def compiled_loss(model):
+def compiler() -> str:
+    """The name of the C++ compiler that torch would call."""
+    return os.environ.get("CXX", "g++")
+
+
+def not_compiled(model: Model) -> str:
+    """Why the loss of a model cannot be compiled, as a sentence; empty if it can."""
+    rule = model.inference
+    if model.fractions != (1.0, 1.0):
+        return "a loss at sampled coordinates cannot be compiled; use the form eager or captured."
+    if rule.differentiates_twice(model):
+        return ("of the origin gradients only the exact single step without noise can be compiled, because the "
+                "others differentiate twice; use the form eager or captured.")
+    return ""
+
+
+def compiled_loss(model: Model) -> Callable[..., Tensor]:
     """`model.loss` as compiled code, forward and backward; `UserError` where a step differentiates twice.
 
     Random numbers are drawn outside of it, in the order of the eager form.
     """
-    rule = model.inference
-    if model.fractions != (1.0, 1.0):
-        raise UserError("a loss at sampled coordinates cannot be compiled; use the form eager or captured.")
-    if rule.differentiates_twice(model):
-        raise UserError("of the origin gradients only the exact single step without noise can be compiled, because the "
-                        "others differentiate twice; use the form eager or captured.")
-    import torch._dynamo  # here: it takes a while to load, and only this form needs it
-
-    # Dynamo keeps eight versions of a function and then gives up; here every run is a version of its own.
-    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1 << 20
-    options = {"fullgraph": True, "dynamic": False}
+    if fault := not_compiled(model):
+        raise UserError(fault)
+    rule, options = model.inference, {"fullgraph": True, "dynamic": False}
     if rule.shares_origin(model):
         return torch.compile(model.loss, **options)
     infer, loss_at = torch.compile(rule, **options) if rule.compiles else rule, model.loss_at
@@ -62,6 +81,50 @@ def compiled_loss(model):
     return loss
 
 
+_held: dict[tuple[int, str], list] = {}  # what `arithmetic` set -> how many runs hold it, and its value before
+_holding = threading.Lock()
+
+
+@contextmanager
+def arithmetic(form: str = "eager") -> Iterator[None]:
+    """Within, torch computes as every run does: float32 without TF32, by deterministic kernels; put back afterwards.
+
+    A run's name stands for one result, and the gradient at the origin passes through 1/sqrt(eps) = 316, so that the
+    ten bits of TF32 would show. Several runs of one process may be within at a time.
+    """
+    switches: list[tuple[Any, str, Any]] = [
+        (torch.backends.cuda.matmul, "allow_tf32", False), (torch.backends.cudnn, "allow_tf32", False),
+        (torch.backends.cudnn, "deterministic", True)]  # fmt: skip
+    if "compiled" in form:
+        import torch._dynamo.config as dynamo  # here: it takes a while to load, and only this form needs it
+
+        # Dynamo keeps eight versions of a function and then gives up; here every run is a version of its own.
+        switches += [(dynamo, "recompile_limit", 1 << 20), (dynamo, "accumulated_recompile_limit", 1 << 20)]
+    with _holding:
+        for owner, name, value in switches:
+            _held.setdefault((id(owner), name), [0, getattr(owner, name)])[0] += 1
+            setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        with _holding:
+            for owner, name, _ in switches:
+                held = _held[id(owner), name]
+                held[0] -= 1
+                if not held[0]:
+                    setattr(owner, name, _held.pop((id(owner), name))[1])
+
+
+class Graph(Protocol):
+    """Work that was recorded once and can be launched again."""
+
+    def record(self, work: Callable[[], None]) -> None:
+        """Record what `work` launches."""
+
+    def replay(self) -> None:
+        """Launch it all again."""
+
+
 class Repeatable:
     """A piece of work that, from its second call on, is done by replaying a graph of its first.
 
@@ -71,11 +134,12 @@ class Repeatable:
     at zero. `graph` has `record(work)` and `replay()`.
     """
 
-    def __init__(self, work, state, generators=(), graph=None):
+    def __init__(self, work: Callable[[], None], state: Callable[[], dict[str, Tensor]],
+                 generators: Sequence[torch.Generator] = (), graph: Graph | None = None):  # fmt: skip
         self.work, self.state, self.generators = work, state, generators
         self.graph, self.recorded = graph or CudaGraph(generators), False
 
-    def __call__(self):
+    def __call__(self) -> None:
         if not self.recorded:
             self._record()
         self.graph.replay()
@@ -104,22 +168,23 @@ class Repeatable:
 class CudaGraph:
     """A CUDA graph of what is launched on the current stream, which must not be the default one."""
 
-    def __init__(self, generators=()):
+    def __init__(self, generators: Sequence[torch.Generator] = ()):
         self.graph = torch.cuda.CUDAGraph()
         for generator in generators:  # else a replay would draw the same numbers again
             self.graph.register_generator_state(generator)
 
-    def record(self, work):
+    def record(self, work: Callable[[], None]) -> None:
         """Capture what `work` launches, without running it."""
         gc.collect()  # graphs of runs that are over hold memory, and must not be freed during a capture
         with torch.cuda.graph(self.graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
             work()
 
-    def replay(self):
+    def replay(self) -> None:
         """Launch it all at once."""
         self.graph.replay()
 
 
-def repeatable(work, form, state, generators=()):
+def repeatable(work: Callable[[], None], form: str, state: Callable[[], dict[str, Tensor]],
+               generators: Sequence[torch.Generator] = ()) -> Callable[[], None]:  # fmt: skip
     """`work` in the given form: itself, or captured."""
     return Repeatable(work, state, generators) if "captured" in form else work

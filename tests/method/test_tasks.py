@@ -56,7 +56,7 @@ def test_accuracy_is_measured_and_the_classifier_is_kept(tmp_path, task):
 @pytest.mark.parametrize("changes, message", [
     ({"task": "classify", "inference": "free"}, "free latents know neither"),
     ({"task": "from_left", "inference": "free"}, "free latents know neither"),
-    ({"task": "classify", "snapshots": 3}, "draws no pictures"),
+    ({"task": "classify", "snapshots": True}, "draws no pictures"),
 ])
 def test_what_has_no_such_task(changes, message):
     with pytest.raises(UserError, match=message):

@@ -5,7 +5,7 @@ import torch
 
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 from ..linear import pca_error
 
 SHOWN = 8  # test images kept as pictures

@@ -6,7 +6,7 @@ import torch
 from ...data.official import shapes_images
 from ...runs import kept as extras
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 from ..measures import along, known_paths, paths, smoothness
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least

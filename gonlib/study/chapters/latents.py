@@ -7,7 +7,7 @@ from scipy import stats
 
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 from ..measures import agreement, nearest
 
 IMAGES = 2000  # images that are encoded, and samples that are measured

@@ -6,7 +6,7 @@ import torch
 from ...method.shared_origin import SharedOrigin
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images

@@ -5,7 +5,7 @@ import torch
 
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 from ..measures import diversity, nearest
 
 SHOWN = 16  # samples kept as pictures

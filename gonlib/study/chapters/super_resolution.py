@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 from ..measures import psnr, ring_correlation
 
 MODES = ("nearest", "bilinear", "bicubic")

@@ -9,7 +9,7 @@ from ...data.datasets import load
 from ...method.tasks import TASKS, image
 from ...runs import kept
 from ...runs.store import load_data
-from ...training.loop import as_float
+from ...training.evaluation import as_float
 from ..linear import ridge_error, softmax_accuracy
 
 POINTS = 1000  # test images whose latents are kept

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, write_notebook
 
 from gonlib import cli
-from gonlib.book import execution, pages
+from gonlib.book import execution, pages, timings
 from gonlib.book import notebooks as book
 from gonlib.errors import UserError
 
@@ -121,23 +121,32 @@ def test_a_page_with_a_broken_reference_is_built_and_reported(small_repository, 
     assert "Intro" in page(small_repository, "intro").text
 
 
+def build_elsewhere(repository, *words):
+    """The command `gonlib book` on a small repository, in a process of its own."""
+    script = textwrap.dedent(f"""
+        import pathlib, sys
+        from gonlib import cli
+        from gonlib.book import notebooks
+        from gonlib.runs import provenance
+        from gonlib.study import profiles
+        for module in (notebooks, provenance, profiles):
+            module.repository_root = lambda: pathlib.Path({str(repository)!r})
+        sys.exit(cli.main(["book", *{list(words)!r}]))
+    """)
+    return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+
+
 def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repository):
     write_notebook(small_repository / "book", "02-bad", "latents = 1",
                    "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(99)")
     one_after_the_other(small_repository / "book")
-    script = textwrap.dedent(f"""
-        import pathlib, sys
-        from gonlib import book, cli, profiles
-        book.repository_root = profiles.repository_root = lambda: pathlib.Path({str(small_repository)!r})
-        sys.exit(cli.main(["book"]))
-    """)
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=small_repository, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = build_elsewhere(small_repository)
     pid, deadline = small_repository / "pid", time.monotonic() + 100
     while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    printed, complaints = process.communicate(timeout=60)
+    printed, complaints = process.communicate(timeout=20)
     assert process.returncode == 130 and "stopped" in complaints and "Traceback" not in complaints
     assert "01-good" in printed
     finished = small_repository / "build" / "notebooks"
@@ -151,24 +160,22 @@ def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repos
 
 
 def test_time_left_is_estimated_from_the_last_build(tmp_path):
-    notebooks = [book.Notebook(ROOT / f"{name}.ipynb", {}) for name in ("a", "b")]
+    def times(profile="quick", workers=1):
+        return timings.Timings(profile, ["a", "b"], workers, [tmp_path / "timings.json"])
 
-    def timings(profile="quick", workers=1):
-        return execution.Timings(profile, notebooks, workers, [tmp_path / "timings.json"])
-
-    first = timings()
+    first = times()
     assert first.left({"a": 5}) is None and first.percent({"a": 5}) == 0
     first.finished("a", 30.0, keep=True)
     assert first.percent({}) == 50
     first.finished("b", 10.0, keep=True)
-    again = timings()
+    again = times()
     assert again.left({"a": 12}) == 28 and again.percent({"a": 20}) == 50
     again.finished("a", 30.0, keep=True)
     assert again.left({"b": 4}) == 6
     assert again.left({"b": 40}) == 4  # slower than the last time
-    assert timings(workers=2).left({"a": 5, "b": 5}) == 25  # the longest decides
-    assert timings("paper").left({}) is None
-    assert [execution.duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
+    assert times(workers=2).left({"a": 5, "b": 5}) == 25  # the longest decides
+    assert times("paper").left({}) is None
+    assert [timings.duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
 
 
 def test_as_many_notebooks_at_a_time_as_there_are_cores_but_one_on_a_gpu():
@@ -177,6 +184,32 @@ def test_as_many_notebooks_at_a_time_as_there_are_cores_but_one_on_a_gpu():
 
     assert [execution.at_once(three("cpu"), cores) for cores in (1, 2, 16)] == [1, 2, 3]
     assert execution.at_once(three("cuda:0"), 16) == 1 and execution.at_once([], 2) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
+def test_every_notebook_has_its_turn_whatever_it_waits_for(profile, workers):
+    """One worker was held for ever by a notebook that waited for one queued behind it."""
+    planned = book.plan(ROOT / "book", profile)
+    for notebooks in (planned, planned[::-1]):
+        ended = []
+        for notebook, result in execution.in_order(notebooks, workers, lambda n: n.key):
+            assert result == notebook.key
+            assert not {n.name for n in notebooks} & set(notebook.after) - set(ended)
+            ended.append(notebook.name)
+        assert sorted(ended) == sorted(n.name for n in planned)
+
+
+def test_an_exception_is_a_result_and_a_circle_is_told():
+    def work(notebook):
+        return 1 / (notebook.name != "a")
+
+    notebooks = [book.Notebook(ROOT / f"{name}.ipynb", {}) for name in "ab"]
+    found = {n.name: result for n, result in execution.in_order(notebooks, 1, work)}
+    assert found["b"] == 1 and isinstance(found["a"], ZeroDivisionError)
+    notebooks[0].after, notebooks[1].after = ["b"], ["a"]
+    with pytest.raises(UserError, match="the notebooks a and b come after each other"):
+        list(execution.in_order(notebooks, 2, work))
 
 
 def one_after_the_other(folder):

@@ -2,8 +2,11 @@
 
 import functools
 import itertools
+import json
 import math
+import re
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +16,11 @@ from safetensors.torch import load_file, save_file
 from gonlib.data.datasets import load
 from gonlib.errors import UserError
 from gonlib.method.models import MODELS, Model
-from gonlib.training import loop
+from gonlib.training import checkpoint, loop
 from gonlib.training.config import Config
-from gonlib.training.loop import OutOfTime, Training, TrainingFailed, evaluate, train
+from gonlib.training.evaluation import evaluate, is_recorded
+from gonlib.training.loop import OutOfTime, Training, TrainingFailed, train
+from gonlib.training.snapshots import is_point
 
 TINY = Config(size=8, filters=4, latents=4, hidden=8, layers=2, train_images=96, test_images=40, batch_size=16, epochs=3,
               learning_rate=1e-2, free_steps=3)  # fmt: skip
@@ -105,9 +110,16 @@ def test_every_image_is_seen_once_in_an_epoch(digits, monkeypatch):
 
 def test_free_latents_are_evaluated_at_some_epochs_only(digits):
     trained = train(tiny("GLO", epochs=25, steps=49, batch_size=48), digits)
-    assert [row["epoch"] for row in trained.history if "test_error" in row] == [5, 10, 15, 20, 25]
-    assert len(trained.history) == 25 and "inference.table" not in trained.weights()
+    assert [row["epoch"] for row in trained.history] == [1, 2, 5, 10, 20, 25]
+    assert all("test_error" in row for row in trained.history) and "inference.table" not in trained.weights()
     assert (trained.model.inference.visits > 15).all()
+
+
+def test_the_history_thins_out_at_points_that_do_not_depend_on_its_length():
+    often = [epoch for epoch in range(1, 2001) if is_recorded(epoch)]
+    assert often[:101] == [*range(1, 101), 105] and often[178:181] == [495, 500, 510] and often[-1] == 2000
+    rarely = [epoch for epoch in range(1, 2001) if is_recorded(epoch, rarely=True)]
+    assert rarely == [1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 1000, 1500, 2000]
 
 
 # --- the same numbers again ------------------------------------------------------------------------------------------
@@ -126,9 +138,9 @@ def test_deterministic_given_the_seed_alone(digits):
 
 
 RESUMED = {
-    "GON": {}, "AE": {"evaluation": "population", "snapshots": 5}, "VGON": {"kl_anneal": 3, "snapshots": 3}, "GLO": {},
+    "GON": {}, "AE": {"evaluation": "population", "snapshots": True}, "VGON": {"kl_anneal": 3, "snapshots": True}, "GLO": {},
     "VAE": {"kl_anneal": 3}, "10 steps": {"steps": 15, "inner_steps": 2},
-    "1 step, detached": {"origin_sd": 0.3, "snapshots": 4},
+    "1 step, detached": {"origin_sd": 0.3, "snapshots": True},
     "implicit GON": {"inner_fraction": 0.5, "evaluation": "running"}, "Tied AE": {"batch_size": 500},
 }  # fmt: skip
 
@@ -156,15 +168,68 @@ def test_stopped_anywhere_it_goes_on_to_the_same_result(name, digits, tmp_path, 
 
 def test_a_checkpoint_of_a_finished_run_is_its_result(digits, tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    config = tiny("VGON", snapshots=3, kl_anneal=3)
+    config = tiny("VGON", snapshots=True, kl_anneal=3)
     straight = train(config, digits, checkpoint=path, save_every=0.0)
     assert path.exists()
     assert_same(straight, train(config, digits, checkpoint=path))
 
 
-def test_no_checkpoint_is_written_before_its_time(digits, tmp_path):
-    train(tiny(), digits, checkpoint=tmp_path / "checkpoint.safetensors")
-    assert list(tmp_path.iterdir()) == []
+def test_a_checkpoint_is_written_at_its_time_and_at_the_end(digits, tmp_path):
+    path, seen = tmp_path / "checkpoint.safetensors", []
+    train(tiny(), digits, checkpoint=path, publish=lambda trained: seen.append(trained.metrics["steps"]))
+    assert (seen, [p.name for p in tmp_path.iterdir()]) == ([STEPS], [path.name])
+    path.unlink()
+    train(tiny(), digits, checkpoint=path, save_every=0.0, publish=lambda trained: seen.append(trained.metrics["steps"]))
+    assert seen[-1] == STEPS and len(seen) > 3
+
+
+# --- growing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_grown_in_two_goes_it_is_the_run_made_at_once(name, digits, tmp_path):
+    path, more = tmp_path / "checkpoint.safetensors", {"kl_anneal": 4} if "V" in name else {}
+    at_once = train(tiny(name, epochs=5, **more), digits)
+    train(tiny(name, epochs=2, **more), digits, checkpoint=path)
+    assert_same(train(tiny(name, epochs=5, **more), digits, checkpoint=path), at_once)
+
+
+@pytest.mark.parametrize("stops", [(1, 18), (7, 9, 15), (15, 18), (6, 12, 13)])
+def test_stopped_in_the_middle_of_an_epoch_it_grows_too(stops, digits, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    for stop in stops:
+        grown = train(tiny(steps=stop, snapshots=True), digits, checkpoint=path)
+        assert_same(grown, train(tiny(steps=stop, snapshots=True), digits))
+        assert grown.history[-1]["step"] == stop and [row["step"] for row in grown.history[:-1]] == [
+            step for step in (6, 12) if step < stop]  # the ends of earlier goes are no part of the history
+
+
+def test_looking_changes_nothing_in_the_training(digits):
+    """Random origins at evaluation and in snapshots are not drawn from the training's random numbers."""
+    changes = {"origin_sd": 0.3, "batchnorm": False, "steps": 17}
+    seldom = train(tiny(**changes), digits)
+    often = train(tiny(snapshots=True, **changes), digits)
+    assert [*map(timeless, seldom.history)] == [*map(timeless, often.history)]
+    training = Training(tiny(**changes), digits)
+    before = training.generator.get_state()
+    training.on_test()
+    evaluate(training.model, digits.test, tiny(**changes))
+    training.snapshots.take(0, 0.0)
+    assert torch.equal(before, training.generator.get_state())
+
+
+NUMBERS = Path(__file__).with_name("numbers.json")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_numbers_move_only_when_they_are_said_to(name):
+    """If this fails, a change moved the numbers of runs: raise loop.NUMERICS, and write the file anew."""
+    config = Config(size=16, train_images=256, test_images=64, epochs=2, filters=4, latents=8, hidden=16, layers=2,
+                    **MODELS[name])  # fmt: skip
+    metrics, expected = train(config, load("digits", 16, 256, 64)).metrics, json.loads(NUMBERS.read_text())
+    assert expected["NUMERICS"] == loop.NUMERICS
+    for key, value in expected[name].items():
+        assert metrics[key] == pytest.approx(value, rel=1e-4), key
 
 
 def test_a_deadline_without_a_checkpoint(digits):
@@ -188,6 +253,25 @@ def truncated(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
+def further(path):
+    """More steps than were done."""
+    content = path.read_bytes()
+    path.write_bytes(re.sub(rb'(\\"done\\": )\d', rb"\g<1>7", content))
+    assert path.read_bytes() != content
+
+
+def of_another_device(path):
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'\\"device\\": \\"cpu\\"', b'\\"device\\": \\"gpu\\"'))
+    assert path.read_bytes() != content
+
+
 def of_another_model(path):
     other = tiny(latents=6)
     path.unlink()
@@ -197,6 +281,7 @@ def of_another_model(path):
 
 DAMAGE = {
     "truncated": truncated, "empty": lambda path: path.write_bytes(b""), "text": lambda path: path.write_text("hello"),
+    "a flipped bit": flipped, "altered": further, "device altered": of_another_device,
     "another model": of_another_model, "weights": lambda path: save_file({"x": torch.zeros(2)}, path),
     "incomplete": lambda path: save_file({"x": torch.zeros(2)}, path, {"state": "{}"}),
 }  # fmt: skip
@@ -210,6 +295,17 @@ def test_a_damaged_checkpoint_is_named(damage, digits, tmp_path):
     DAMAGE[damage](path)
     with pytest.raises(UserError, match="checkpoint.safetensors.*delete"):
         train(tiny(), digits, checkpoint=path)
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_kept_and_said(digits, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    train(tiny(), digits, checkpoint=path)
+    tensors, meta = checkpoint.read(path)
+    checkpoint.write(path, tensors, meta | {"device": "cuda"})
+    content = path.read_bytes()
+    with pytest.raises(UserError, match="was made on cuda, .* go on there with --device cuda; it is kept"):
+        train(tiny(epochs=9), digits, checkpoint=path)
+    assert path.read_bytes() == content
 
 
 def spoil(monkeypatch, at, spoilt):
@@ -276,19 +372,19 @@ def test_a_learning_rate_far_too_large(digits):
 # --- snapshots -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("epochs, count", [(3, 5), (2, 12), (3, 1), (1, 200)])
-def test_snapshots(epochs, count, digits, trained):
-    run = train(tiny(snapshots=count, epochs=epochs), digits)
-    steps = [row["step"] for row in run.snapshot_history]
-    assert steps[0] == 0 and steps == sorted(set(steps))
-    assert count == 1 or steps[-1] == 6 * epochs  # the finished model is among them
-    assert run.snapshots.shape == (len(steps), 16, 1, 8, 8) and run.snapshots.dtype == torch.uint8
+def test_snapshots(digits, trained):
+    run = train(tiny(snapshots=True), digits)
+    assert [row["step"] for row in run.snapshot_history] == [0, 1, 2, 3, 6, 10, 18]
+    assert run.snapshots.shape == (7, 16, 1, 8, 8) and run.snapshots.dtype == torch.uint8
     errors = [row["test_error"] for row in run.snapshot_history]
     assert all(map(math.isfinite, errors)) and {"step", "seconds", "test_error"} <= set(run.snapshot_history[0])
-    if count > 1:
-        assert errors[-1] == run.metrics["test_error"] < errors[0]
-    if epochs == 3:  # looking on changes nothing
-        assert trained("GON").metrics["test_error"] == run.metrics["test_error"]
+    assert errors[-1] == run.metrics["test_error"] < errors[0]
+    assert trained("GON").metrics["test_error"] == run.metrics["test_error"]  # looking on changes nothing
+
+
+def test_snapshots_stand_at_steps_that_do_not_depend_on_the_length():
+    steps = [step for step in range(2000) if is_point(step)]
+    assert steps == [0, 1, 2, 3, 6, 10, 18, 32, 56, 100, 178, 316, 562, 1000, 1778]
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

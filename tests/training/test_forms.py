@@ -9,8 +9,9 @@ from gonlib.errors import UserError
 from gonlib.method.origin import OriginGradient
 from gonlib.training import forms
 from gonlib.training.config import Config
+from gonlib.training.evaluation import Evaluation
 from gonlib.training.forms import Repeatable, choose, compiled_loss
-from gonlib.training.loop import Evaluation, Training, train
+from gonlib.training.loop import Training, train
 
 SMALL = {"size": 16, "train_images": 70, "test_images": 40, "filters": 2, "latents": 4, "batch_size": 16, "epochs": 2}
 SIREN = {"decoder": "siren", "hidden": 8, "layers": 2}
@@ -186,6 +187,32 @@ def test_the_form_is_chosen_once_and_never_falls_back(monkeypatch):
     assert choose("eager", "cpu") == "eager"
     with pytest.raises(UserError, match="needs a CUDA device"):
         train(Config(**SMALL), images(Config(**SMALL)), form="captured")
+
+
+def test_what_a_run_sets_is_put_back_when_the_last_of_them_ends():
+    def now():
+        return (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)
+
+    before, one, other = now(), forms.arithmetic(), forms.arithmetic()
+    one.__enter__()
+    other.__enter__()
+    assert now() == (False, False, True)
+    one.__exit__(None, None, None)
+    assert now() == (False, False, True)
+    other.__exit__(None, None, None)
+    assert now() == before
+    train(Config(**SMALL), images(Config(**SMALL)))
+    assert now() == before
+
+
+def test_a_long_training_compiles_where_it_can(monkeypatch):
+    model = run_of(Config(**SMALL)).model
+    assert choose("auto", "cpu", model, forms.LONG) == "eager"
+    monkeypatch.setattr(forms.shutil, "which", lambda name: f"/bin/{name}")
+    assert choose("auto", "cpu", model, forms.LONG + 1) == "compiled"
+    assert choose("auto", "cpu", run_of(Config(**SMALL | RULES["VGON"])).model, forms.LONG + 1) == "eager"
+    monkeypatch.setattr(forms.shutil, "which", lambda name: None)
+    assert choose("auto", "cpu", model, forms.LONG + 1) == "eager"
 
 
 @pytest.mark.parametrize("rule", ["several steps", "VGON", "random origins", "sampled coordinates"])

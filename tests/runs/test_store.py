@@ -23,9 +23,10 @@ from gonlib.runs import run as runs
 from gonlib.runs.store import Store, find_run
 from gonlib.training import loop
 from gonlib.training.config import Config
+from gonlib.training.evaluation import evaluate
 
 TINY = Config(train_images=128, test_images=64, epochs=2, filters=2, latents=4)
-LONG = TINY.replace(epochs=6, batch_size=16, snapshots=3)
+LONG = TINY.replace(epochs=6, batch_size=16, snapshots=True)
 BAD = TINY.replace(variational=True, likelihood="bernoulli", learning_rate=100.0)  # its loss becomes NaN
 # A process that trains LONG slowly, saves a checkpoint whenever it can, and notes in a file that it trained.
 PROCESS = """
@@ -101,7 +102,7 @@ def test_a_stored_model_is_the_trained_one(trained):
     from gonlib.data.datasets import load
 
     model, images = trained.find(TINY).load_model(), load("digits", train_images=128, test_images=64).test
-    error = loop.evaluate(model, images, TINY)["error"]
+    error = evaluate(model, images, TINY)["error"]
     assert error == pytest.approx(trained.find(TINY).metrics["test_error"], rel=1e-6)
 
 

@@ -1,0 +1,189 @@
+"""Live elements: models that run in the reader's browser, with nothing asked of any host.
+
+Each function returns one piece of HTML that works in the book, in Jupyter and in a file of its own: a still picture,
+the data as a JSON block, and the script of the element (`elements/`) that takes the picture's place where scripts run.
+"""
+
+import base64
+import html
+import io
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from scipy.interpolate import CubicSpline
+from torch import Tensor, nn
+
+from ..method.decoders import BatchNorm, ConvDecoder, ImplicitDecoder
+from ..method.models import Model
+from ..method.origin import encoder_matrix
+from ..runs import kept
+from ..runs.run import Run
+from ..runs.store import recorded_store
+from ..study import registry
+from .figures import Html, as_cpu, signed
+
+ELEMENTS = Path(__file__).with_name("elements")
+PEN = 1.5 / 32  # radius of the pen, in image sides
+ACTIVATIONS = ("identity", "elu", "relu", "leaky_relu", "tanh", "sigmoid")  # those that gon.js knows
+
+# Strokes of the starting digits, in the middle 20/28 of the image as MNIST's are; x to the right, y down, from 0 to 1.
+DIGITS = [
+    [[(0.5, 0), (0.2, 0.3), (0.25, 0.8), (0.5, 1), (0.78, 0.7), (0.75, 0.2), (0.5, 0)]],
+    [[(0.6, 0), (0.5, 0.5), (0.42, 1)]],
+    [[(0.15, 0.25), (0.4, 0.02), (0.74, 0.15), (0.6, 0.55), (0.14, 0.97)], [(0.14, 0.97), (0.5, 0.9), (0.88, 0.95)]],
+    [[(0.2, 0.1), (0.55, 0), (0.75, 0.2), (0.42, 0.45)], [(0.42, 0.45), (0.8, 0.65), (0.65, 0.95), (0.15, 0.93)]],
+    [[(0.28, 0.03), (0.14, 0.52)], [(0.14, 0.52), (0.86, 0.48)], [(0.7, 0.05), (0.62, 1)]],
+    [[(0.82, 0.03), (0.32, 0.05)], [(0.32, 0.05), (0.24, 0.45)],
+     [(0.24, 0.45), (0.65, 0.45), (0.75, 0.8), (0.15, 0.95)]],
+    [[(0.66, 0.02), (0.35, 0.35), (0.22, 0.8), (0.52, 1), (0.76, 0.76), (0.5, 0.58), (0.25, 0.78)]],
+    [[(0.12, 0.08), (0.85, 0.06)], [(0.85, 0.06), (0.5, 0.55), (0.38, 1)]],
+    [[(0.72, 0.16), (0.45, 0), (0.27, 0.22), (0.52, 0.46), (0.76, 0.76), (0.48, 1), (0.25, 0.76), (0.52, 0.46),
+      (0.72, 0.16)]],
+    [[(0.74, 0.24), (0.48, 0.47), (0.24, 0.26), (0.48, 0.02), (0.74, 0.24), (0.7, 0.6), (0.58, 1)]],
+]
+
+
+# --- models as numbers ---
+
+
+def packed(tensor: Tensor) -> dict:
+    """A tensor for gon.js: half-precision numbers as base64, after division by the largest magnitude among them."""
+    values = tensor.detach().cpu().float()
+    scale = values.abs().max().item() or 1.0
+    data = base64.b64encode((values / scale).numpy().astype("<f2").tobytes()).decode()
+    return {"scale": scale, "data": data}
+
+
+def folded(decoder: ConvDecoder) -> list[dict]:
+    """A convolutional decoder as transposed convolutions alone, its batch normalisations folded into their weights.
+
+    Each has `weight` (in, out, 4, 4), `bias` (out,), `stride`, `padding` and the name of its `activation`. The
+    statistics are those of `population`, fixed numbers with which every latent is decoded alone.
+    """
+    steps = []
+    for layer in decoder.layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            steps.append({"weight": layer.weight, "bias": layer.bias, "stride": layer.stride[0],
+                          "padding": layer.padding[0], "activation": "identity"})
+        elif isinstance(layer, BatchNorm):
+            scale = layer.weight * (layer.latent_var + layer.eps).rsqrt()
+            steps[-1]["weight"] = steps[-1]["weight"] * scale[:, None, None]
+            steps[-1]["bias"] = (steps[-1]["bias"] - layer.latent_mean) * scale + layer.bias
+        else:
+            steps[-1]["activation"] = layer.name
+    return steps
+
+
+def exported(model: Model) -> dict:
+    """A trained GON for gon.js: the encoder as one matrix and one offset, the decoder as numbers.
+
+    Raises:
+        ValueError: if its encoder is not a matrix, or its decoder has a function that gon.js does not know.
+    """
+    decoder = model.decoder
+    if isinstance(decoder, ImplicitDecoder):
+        layers = [{"weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in decoder.layers]
+        return {"omega": decoder.omega, "layers": layers}
+    matrix, offset = encoder_matrix(model)
+    layers = folded(decoder)
+    for layer in layers:
+        if layer["activation"] not in ACTIVATIONS:
+            raise ValueError(f"gon.js does not know the activation {layer['activation']}; known: {', '.join(ACTIVATIONS)}")
+        layer |= {"weight": packed(layer["weight"]), "bias": packed(layer["bias"]), "kernel": 4}
+    return {"matrix": packed(matrix), "offset": packed(offset), "side": decoder.latent_shape[-1], "layers": layers}
+
+
+def written_digits(size: int) -> Tensor:
+    """The starting digits 0 to 9 as the element's pen draws them: (10, 1, size, size), values in [0, 1]."""
+    grid = (np.stack(np.meshgrid(*[np.arange(size)] * 2), -1) + 0.5) / size  # the pixels' centres, (row, column, xy)
+    pictures = []
+    for strokes in DIGITS:
+        points = np.concatenate([_curve(np.array(stroke)) for stroke in strokes])
+        points = points * (20 / 28 - 2 * PEN) + 4 / 28 + PEN  # the pen's width stays inside the square
+        distance = np.linalg.norm(grid[:, :, None] - points, axis=-1).min(-1)
+        pictures.append(np.clip((PEN - distance) * size + 0.5, 0, 1))
+    return torch.tensor(np.stack(pictures), dtype=torch.float32)[:, None]
+
+
+def _curve(points):
+    """Many points of a smooth curve through a few."""
+    lengths = np.linalg.norm(np.diff(points, axis=0), axis=1).cumsum()
+    return CubicSpline(np.insert(lengths, 0, 0), points)(np.linspace(0, lengths[-1], 80))
+
+
+# --- the elements ---
+
+
+def draw(gon: Run, detached: Run | None = None) -> Html:
+    """A canvas to draw a digit on, and what a GON makes of it: residual, latent, picture.
+
+    Args:
+        gon: a run of a convolutional GON with one gradient step.
+        detached: the run to show beside it, trained without the gradient through the latent.
+    """
+    runs = {"GON": gon} | ({"The detached model": detached} if detached else {})
+    models = {name: run.load_model() for name, run in runs.items()}
+    size, channels = gon.config.size, models["GON"].channels
+    starts = written_digits(size)
+    data = {"size": size, "channels": channels, "pen": PEN * size, "starts": [_bytes(x) for x in starts],
+            "models": [exported(model) | {"name": name} for name, model in models.items()]}
+    caption = (f"Draw a digit, see a GON think. A GON with {gon.config.latents} latents and "
+               f"{gon.metrics['parameters']:,} parameters, {gon.config.size} × {gon.config.size} pixels, runs in this page. "
+               f"Trained on {gon.summary()}.")
+    alt = "A hand-written three, its residual at the origin, its latent as bars, and the picture the latent decodes to"
+    return _element("gon-draw", data, _still_draw(models["GON"], starts[3:4]), alt, caption)
+
+
+def shown_pair(runs) -> list[Run]:
+    """The GON and the detached GON to show: those recorded on MNIST, if the book has them; else the two of `runs`.
+
+    `runs` is the experiment `gon` as `registry.run` gives it.
+    """
+    cells = registry.get("gon").cells("quick", dataset="mnist", epochs=10)
+    recorded = registry.collect(cells, [recorded_store()])
+    found = [run for run in recorded.run if run is not None and run.status == "done" and run.has_weights]
+    return found if len(found) == 2 else list(runs.run[:2])
+
+
+def _element(name, data, still, alt, caption):
+    """The HTML of an element: still picture, data, caption, scripts."""
+    block = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    script = "\n".join((ELEMENTS / f"{part}.js").read_text() for part in ("gon", "page", name.removeprefix("gon-")))
+    return Html(f'<figure class="captioned live"><{name}><img alt="{html.escape(alt)}" src="{still}">'
+                f'<script type="application/json">{block}</script></{name}>'
+                f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+                f"<script>(() => {{\n{script}}})();</script>")
+
+
+def _bytes(image):
+    """Base64 of an image's bytes."""
+    return base64.b64encode(kept.as_bytes(image).numpy().tobytes()).decode()
+
+
+def _picture(figure):
+    """A figure as the source of an `img`; the figure is closed."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight", dpi=110)
+    plt.close(figure)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@torch.no_grad()
+def _still_draw(model, x):
+    x = x.expand(-1, model.channels, -1, -1)
+    with model.evaluating("population"):
+        z = model.encode(x)
+        origin, picture = model.decode(torch.zeros_like(z)), model.decode(z)
+    figure, axes = plt.subplots(1, 4, figsize=(8, 2.2), width_ratios=(1, 1, 1.5, 1))
+    titles = ("image x", "residual x − F(0)", "latent z = M x + b", "picture F(z)")
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=9)
+        axis.set(xticks=[], yticks=[])
+    for axis, image in ((axes[0], x), (axes[1], signed(x - origin)), (axes[3], picture)):
+        axis.imshow(as_cpu(image)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
+    bars = z[0].numpy()
+    axes[2].bar(range(len(bars)), bars, color=["#d8602b" if value > 0 else "#2f86c1" for value in bars])
+    return _picture(figure)
