@@ -179,7 +179,7 @@ class Runs:
         self.keep_weights, self.failed, self.without_data, self.trained = keep_weights, [], {}, 0
         self.experiments = {}  # config hash -> those that keep pictures and tables of its run
         everything = [(experiment, cell) for experiment, cells in planned for cell in cells]
-        everything.sort(key=lambda pair: pair[1].row in pair[0].last)  # stable: otherwise in the order given
+        everything.sort(key=lambda pair: pair[1].factors.get("model") in pair[0].last)  # stable
         for experiment, cell in everything:
             for config in cell.configs:
                 name = f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}"

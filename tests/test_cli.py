@@ -20,7 +20,7 @@ from gonlib.method.models import MODELS
 from gonlib.runs import provenance
 from gonlib.runs.store import Store
 from gonlib.study import profiles, registry, status
-from gonlib.study.registry import Experiment
+from gonlib.study.experiment import Experiment
 from gonlib.training import loop
 
 ROOT = Path(cli.__file__).parents[1]
@@ -31,10 +31,10 @@ def here(tmp_path, monkeypatch):
     """Two small experiments, profiles of their own, and empty stores: a folder with all that a command touches."""
 
     def small(dataset, models=("GON", "AE")):
-        return [(name, dataset, MODELS[name]) for name in models]
+        return [{"model": name} for name in models]
 
     def breaking(dataset, rate=100.0):
-        return [("NaN", dataset, MODELS["VGON"] | {"learning_rate": rate}), ("GON", dataset, {})]
+        return [({"model": "NaN"}, MODELS["VGON"] | {"learning_rate": rate}), {"model": "GON"}]
 
     grids = {"small": small, "breaking": breaking}
     found = {name: Experiment(name, f"The {name} one", grid) for name, grid in grids.items()}
@@ -89,15 +89,15 @@ def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
 
 
 def test_pictures_are_kept_of_a_run_that_another_experiment_trained(here, capsys, monkeypatch):
-    def keep(run, device):
-        (run.folder / "picture").write_text(device)
+    def keep(model, data, config):
+        return {"picture": data.test[:1]}
 
-    pictures = Experiment("pictures", "Another one", lambda dataset: [("GON", dataset, {})], keep=keep)
+    pictures = Experiment("pictures", "Another one", lambda dataset: [{"model": "GON"}], keep=keep)
     monkeypatch.setitem(status.EXPERIMENTS, "pictures", pictures)
     assert call(capsys, "run", "breaking", "-p", "rate", "1e-4")[0] == 0
-    assert not list(here.rglob("picture"))
+    assert not list(here.rglob("picture.png"))
     assert call(capsys, "run", "pictures") == (0, "0 runs trained, 1 were there already, 0 left.\n", "")
-    assert [path.read_text() for path in here.rglob("picture")] == ["cpu"]
+    assert len(list(here.rglob("picture.png"))) == 1
 
 
 def test_a_failed_run_is_listed_and_the_others_go_on(here, capsys):
@@ -192,7 +192,7 @@ def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monke
     monkeypatch.setattr(datasets, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
     arguments = ["small", "-p", "dataset", "mnist,digits", "-p", "seeds", "1"]
     _, out, _ = call(capsys, "status", *arguments)
-    assert "  GON / mnist   needs data (0 of 1)" in out
+    assert "  GON / MNIST   needs data (0 of 1)" in out
     code, out, err = call(capsys, "run", *arguments)
     assert (code, err) == (2, "gonlib: mnist is not here.\n")
     assert "2 runs trained, 0 were there already, 2 left." in out

@@ -1,6 +1,7 @@
 """What is computed from a finished run once and kept beside it: tables and pictures, shown later without its data."""
 
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -8,38 +9,71 @@ import torch
 from PIL import Image
 
 from .. import files
+from . import provenance, store
+
+RECORD = "kept.json"  # what was computed, by which function, from which source and data
 
 
-def table(run, name, compute=None):
-    """The DataFrame kept with a run as `name`.csv; else that of `compute()`, which is then kept; else None."""
-    path = run.folder / f"{name}.csv"
-    if not path.is_file():
-        if compute is None:
-            return None
-        with files.disk_space(run.folder):
-            files.write(path, compute().to_csv().encode())
-    return pd.read_csv(path, index_col=0)
+def keep(run, compute, device="cpu") -> None:
+    """Compute what a function makes of a finished run and keep it beside the run, unless it is there already.
 
-
-def pictures(run, name, compute=None):
-    """Square pictures kept with a run as one strip, `name`.png; else those of `compute()`, kept; else None.
-
-    (N, C, H, H) with C of 1 or 3: uint8 when read; `compute` may give floats in [0, 1].
+    Args:
+        run: A finished run with weights.
+        compute: Function (model, data, config) to {name: DataFrame or pictures (N, C, H, H)}.
+        device: Where it is computed.
     """
+    path, name = run.folder / RECORD, f"{compute.__module__.rpartition('.')[2]}.{compute.__name__}"
+    record = _record(path)
+    there = record.get(name, {})
+    if there.get("steps") == run.metrics["steps"] and all((run.folder / file).is_file() for file in there["files"]):
+        return
+    data, model = store.load_data(run.config, device), run.load_model(device)
+    names = []
+    for key, what in compute(model, data, run.config).items():
+        names.append(f"{key}.csv" if isinstance(what, pd.DataFrame) else f"{key}.png")
+        with files.disk_space(run.folder):
+            files.write(run.folder / names[-1], _csv(what) if isinstance(what, pd.DataFrame) else _png(what))
+    record[name] = {"files": names, "steps": run.metrics["steps"], "source": provenance.source_hash(), "data": data.checksum}
+    with files.disk_space(run.folder):
+        files.write_json(path, record)  # last: what it lists is there
+
+
+def _record(path):
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def table(run, name: str) -> pd.DataFrame | None:
+    """The table kept with a run as `name`.csv, or None."""
+    path = run.folder / f"{name}.csv"
+    return pd.read_csv(path, index_col=0) if path.is_file() else None
+
+
+def pictures(run, name: str) -> torch.Tensor | None:
+    """The square pictures kept with a run as one strip, `name`.png: (N, C, H, H) uint8 with C of 1 or 3; or None."""
     path = run.folder / f"{name}.png"
     if not path.is_file():
-        if compute is None:
-            return None
-        strip = as_bytes(compute()).permute(1, 0, 2, 3).flatten(1, 2)  # (C, N H, H)
-        image = Image.fromarray(strip[0].numpy() if len(strip) == 1 else strip.permute(1, 2, 0).contiguous().numpy())
-        content = io.BytesIO()
-        image.save(content, "png", optimize=True)
-        with files.disk_space(run.folder):
-            files.write(path, content.getvalue())
+        return None
     with Image.open(path) as image:
         strip = torch.from_numpy(np.array(image))
     channels = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
     return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)
+
+
+def _csv(frame):
+    return frame.to_csv().encode()
+
+
+def _png(images):
+    """Pictures (N, C, H, H), uint8 or floats in [0, 1], as the bytes of a PNG file with one below the other."""
+    strip = as_bytes(images).permute(1, 0, 2, 3).flatten(1, 2)  # (C, N H, H)
+    image = Image.fromarray(strip[0].numpy() if len(strip) == 1 else strip.permute(1, 2, 0).contiguous().numpy())
+    content = io.BytesIO()
+    image.save(content, "png", optimize=True)
+    return content.getvalue()
 
 
 def as_bytes(images):

@@ -36,7 +36,7 @@ def find_run(config, stores):
     return next((run for run in (store.find(config) for store in stores) if run), None)
 
 
-def load_data(config, device):
+def load_data(config, device="cpu"):
     """The data set of a config; `UserError` if it is missing or damaged."""
     return datasets.load(config.dataset, config.size, config.train_images, config.test_images, device)
 

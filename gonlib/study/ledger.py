@@ -1,21 +1,22 @@
-"""The ledger: every claim of the paper with a verdict by a stated rule (rules.py), computed from the runs there are.
+"""The ledger: every claim of the paper with a verdict by its chapter's rule, computed from the runs there are.
 
 A verdict proper comes only from runs at full schedule on the paper's data sets: those of the `paper` profile. What
 smaller runs show is said beside it and counted apart.
 """
 
-import html
 from dataclasses import dataclass, replace
 
+import jinja2
 import pandas as pd
 
-from ..book.figures import Html
-from . import picture_rules, rules  # noqa: F401 (they register their rules)
-from .judging import NO_RUNS, RULES, basis, compare, done  # noqa: F401 (compare is public here)
+from .experiment import collect
+from .judging import NO_RUNS, Rule, done
+from .numbers import Html
 from .paper import CLAIMS, DATASETS
 from .profiles import load_profile
-from .registry import EXPERIMENTS, collect, get
+from .registry import CHAPTERS, EXPERIMENTS, get
 
+RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
 VERDICTS = ("holds", "fails", "mixed", "not yet run")
 
 
@@ -29,7 +30,7 @@ class Verdict:
 
     claim: str
     verdict: str
-    sentence: str = ""
+    sentence: Html = Html("")
     basis: str = ""
     hashes: tuple = ()
     scope: str = "small"
@@ -63,12 +64,29 @@ def judge(claim, runs, scope="small"):
     verdict = outcomes.pop() if len(outcomes) == 1 else "mixed"
     used = pd.concat([f.runs for f in found])
     used = used[~used.hash.duplicated()]
-    return Verdict(claim, "mixed" if verdict == "undecided" else verdict, ". ".join(f.text for f in found),
+    return Verdict(claim, "mixed" if verdict == "undecided" else verdict, Html(". ").join(f.text for f in found),
                    basis(used), tuple(used.hash), scope)
 
 
 def _arguments(runs):
     return {name.replace("-", "_"): frame for name, frame in runs.items()}
+
+
+def basis(runs: pd.DataFrame) -> str:
+    """What runs were: data sets, length of training, seeds, device; one line."""
+    if runs.empty:
+        return ""
+    datasets = ", ".join(dict.fromkeys(DATASETS.get(c.dataset, c.dataset) for c in runs.config))
+    epochs = sorted({int(run.metrics.get("epochs", 0)) for run in runs.run})
+    steps = sorted({int(run.metrics.get("steps", 0)) for run in runs.run})
+    seeds = sorted(set(runs.groupby(["row", "column"]).seed.nunique()))
+    devices = ", ".join(dict.fromkeys(run.provenance["device"] for run in runs.run))
+    length, several = f"{_span(epochs)} epochs ({_span(steps)} steps)", "s" * (seeds[-1] > 1)
+    return f"{datasets}; {length}; {_span(seeds)} seed{several}; {devices}"
+
+
+def _span(values):
+    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
 
 
 def full_schedule(name):
@@ -128,12 +146,9 @@ class Ledger(Html):
 
     def summary(self):
         """The totals as a small table for the landing page."""
-        head = "".join(f"<th>{v}</th>" for v in VERDICTS)
         names = {"full": "verdicts: full schedule, the paper's data", "small": "small runs of this build (no verdict)"}
-        body = "".join(f"<tr><th>{names[s]}</th>" + "".join(f"<td>{counts[v]}</td>" for v in VERDICTS) + "</tr>"
-                       for s, counts in self.totals.items())
-        return Html(f'<table class="totals"><thead><tr><th>{len(self.pairs)} claims</th>{head}</tr></thead>'
-                    f"<tbody>{body}</tbody></table>")
+        rows = [(names[scope], counts.values()) for scope, counts in self.totals.items()]
+        return Html(TOTALS.render(count=len(self.pairs), heads=VERDICTS, rows=rows))
 
 
 def ledger(profile, **overrides):
@@ -151,23 +166,42 @@ def ledger(profile, **overrides):
     return made
 
 
+PAGES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+TOTALS = PAGES.from_string("""\
+<table class="totals">
+<thead><tr><th>{{ count }} claims</th>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for name, counts in rows %}
+<tr><th>{{ name }}</th>{% for count in counts %}<td>{{ count }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>""")
+CLAIMS_AND_VERDICTS = PAGES.from_string("""\
+{% macro cell(verdict, exact) %}
+{% if verdict.scope == "small" and exact %}
+<span class="state">does not depend on runs</span>
+{%- else %}
+<span class="verdict {{ verdict.verdict.replace(" ", "-") }} {{ verdict.scope }}">{{ verdict.label }}</span>
+{{ verdict.sentence }}
+{%- if verdict.basis %}<div class="note">{{ verdict.basis }}</div>{% endif %}
+{% endif %}
+{% endmacro %}
+<div class="table-scroll"><table class="ledger">
+<thead><tr><th></th><th>claim and rule</th>
+<th>full schedule, the paper's data</th><th>small runs of this build</th></tr></thead>
+<tbody>
+{% for line in lines %}
+<tr id="claim-{{ line.name }}"><th>{{ line.name }}</th>
+<td>{{ line.claim }}<div class="note">{{ line.evidence }}. Rule: {{ line.rule.says }}.</div></td>
+<td>{{ cell(line.full, line.rule.exact) }}</td><td>{{ cell(line.small, line.rule.exact) }}</td></tr>
+{% endfor %}
+</tbody></table></div>""")
+
+
 def _table(pairs):
     lines = []
     for full, small in pairs:
         claim, evidence = CLAIMS[full.claim]
-        lines.append(f'<tr id="claim-{full.claim}"><th>{full.claim}</th><td>{html.escape(claim)}'
-                     f'<div class="note">{evidence}. Rule: {html.escape(RULES[full.claim].says)}.</div></td>'
-                     f"<td>{_cell(full)}</td><td>{_cell(small)}</td></tr>")
-    heads = ("", "claim and rule", "full schedule, the paper's data", "small runs of this build")
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    return Html(f'<div class="table-scroll"><table class="ledger"><thead><tr>{head}</tr></thead>'
-                f"<tbody>{''.join(lines)}</tbody></table></div>")
-
-
-def _cell(verdict):
-    name = verdict.verdict.replace(" ", "-")
-    if verdict.scope == "small" and RULES[verdict.claim].exact:
-        return '<span class="state">does not depend on runs</span>'
-    label = f'<span class="verdict {name} {verdict.scope}">{html.escape(verdict.label)}</span>'
-    note = f'<div class="note">{html.escape(verdict.basis)}</div>' if verdict.basis else ""
-    return f"{label} {verdict.sentence}{note}"
+        lines.append({"name": full.claim, "claim": claim, "evidence": evidence, "rule": RULES[full.claim],
+                      "full": full, "small": small})  # fmt: skip
+    return Html(CLAIMS_AND_VERDICTS.render(lines=lines))

@@ -38,7 +38,12 @@ def plan(names, profile, texts=()):
             raise unknown("parameter", name, every)
         for e in takers:
             overrides[e.name][name] = parse(name, text, known[e.name][name])
-    return [(e, e.cells(profile, **overrides[e.name])) for e in chosen]
+    planned = {e: e.expand(profile, **overrides[e.name]) for e in chosen}
+    for e, (_, idle) in planned.items():
+        for name in sorted(idle):  # what another experiment can use is meant for that one
+            if all(name in planned[other][1] for other in chosen if name in overrides[other.name]):
+                e.cells(profile, **overrides[e.name])  # says so
+    return [(e, cells) for e, (cells, _) in planned.items()]
 
 
 class Clock:

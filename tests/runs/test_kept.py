@@ -1,5 +1,6 @@
 """Tables and pictures kept with a run."""
 
+import json
 from types import SimpleNamespace
 
 import pandas as pd
@@ -7,30 +8,59 @@ import pytest
 import torch
 
 from gonlib.runs import kept
+from gonlib.runs.store import Store
+from gonlib.training.config import Config
 
 
-def never():
-    raise AssertionError("computed twice")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config = Config(size=8, filters=2, latents=4, train_images=32, test_images=16, epochs=1, batch_size=16)
+    return Store(tmp_path_factory.mktemp("store")).run(config)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("count", [1, 5])
-def test_pictures_come_back_as_they_were(tmp_path, channels, count):
-    run = SimpleNamespace(folder=tmp_path)
-    images = torch.randint(0, 256, (count, channels, 6, 6), dtype=torch.uint8)
-    assert kept.pictures(run, "some") is None
-    assert torch.equal(kept.pictures(run, "some", lambda: images), images)
-    assert torch.equal(kept.pictures(run, "some", never), images)
-    assert torch.equal(kept.pictures(run, "floats", lambda: images / 255), images)
-    assert kept.pictures(run, "clipped", lambda: images / 255 + 2).min() == 255
+IMAGES = torch.randint(0, 256, (5, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+FRAME = pd.DataFrame({"a": [1.5, 2.0], "b": ["x", "y"]}, index=pd.Index(["slerp", "lerp"], name="path"))
 
 
-def test_tables_come_back_as_they_were(tmp_path):
-    run = SimpleNamespace(folder=tmp_path)
-    frame = pd.DataFrame({"a": [1.5, 2.0], "b": ["x", "y"]}, index=pd.Index(["slerp", "lerp"], name="path"))
-    assert kept.table(run, "some") is None
-    pd.testing.assert_frame_equal(kept.table(run, "some", lambda: frame), frame)
-    pd.testing.assert_frame_equal(kept.table(run, "some", never), frame)
+def some(model, data, config):
+    return {"grey": IMAGES[:1, :1], "coloured": IMAGES, "floats": IMAGES / 255, "clipped": IMAGES / 255 + 2, "table": FRAME}
+
+
+def test_what_is_kept_comes_back_as_it_was(run):
+    assert kept.pictures(run, "grey") is None and kept.table(run, "table") is None
+    kept.keep(run, some)
+    assert torch.equal(kept.pictures(run, "grey"), IMAGES[:1, :1])
+    assert torch.equal(kept.pictures(run, "coloured"), IMAGES) and torch.equal(kept.pictures(run, "floats"), IMAGES)
+    assert kept.pictures(run, "clipped").min() == 255
+    pd.testing.assert_frame_equal(kept.table(run, "table"), FRAME)
+
+
+def test_it_is_computed_once_and_again_only_if_a_file_is_missing(run):
+    calls = []
+
+    def counted(model, data, config):
+        calls.append(config)
+        return {"one": FRAME, "two": FRAME} if config.latents < 9 else {}
+
+    kept.keep(run, counted)
+    kept.keep(run, counted)
+    assert len(calls) == 1
+    (run.folder / "one.csv").unlink()  # whichever was written last
+    kept.keep(run, counted)
+    assert len(calls) == 2 and kept.table(run, "one") is not None
+
+
+def test_what_made_it_is_recorded(run):
+    kept.keep(run, some)
+    record = json.loads((run.folder / "kept.json").read_text())["test_kept.some"]
+    assert record["data"] == run.provenance["data"]["checksum"] and record["source"] == run.provenance["source"]
+    assert record["steps"] == run.metrics["steps"] and "grey.png" in record["files"]
+
+
+def test_a_damaged_record_is_made_again(run):
+    (run.folder / "kept.json").write_text("[1")
+    kept.keep(run, some)
+    assert "test_kept.some" in json.loads((run.folder / "kept.json").read_text())
 
 
 def test_collected_tables_say_whose_they_are(tmp_path):
@@ -40,7 +70,7 @@ def test_collected_tables_say_whose_they_are(tmp_path):
         run = SimpleNamespace(folder=tmp_path / hash) if state == "done" else None
         runs.append({"row": f"row {hash}", "column": "digits", "hash": hash, "state": state, "run": run})
     assert kept.collected(pd.DataFrame(runs), "some").empty
-    kept.table(runs[1]["run"], "some", lambda: pd.DataFrame({"x": [1, 2]}))
+    pd.DataFrame({"x": [1, 2]}).to_csv(runs[1]["run"].folder / "some.csv")
     found = kept.collected(pd.DataFrame(runs), "some")
     assert found.drop(columns="run").to_dict("list") == {
         "x": [1, 2], "row": ["row b"] * 2, "column": ["digits"] * 2, "hash": ["b"] * 2, "state": ["done"] * 2}

@@ -1,14 +1,17 @@
-"""Implicit GONs with few parameters (figure 4): counting them, and what is kept of a run."""
+"""Figure 4: implicit GONs with few parameters."""
 
 import pandas as pd
 import torch
 
-from ...runs import kept
-from ...runs.store import load_data
+from ...runs.kept import collected
 from ...training.evaluation import as_float
+from ..experiment import Experiment, experiment, models
+from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import pca_error
+from ..numbers import number, say
 
 SHOWN = 8  # test images kept as pictures
+FIGURE_4 = "34 latents, 4 x 32"  # the network with the 4,385 parameters of figure 4, which 32 latents and 3 layers have not
 
 
 def siren_parameters(inputs, hidden, layers, outputs=1):
@@ -27,19 +30,39 @@ def networks_with(count, widths=(8, 16, 24, 32, 48, 64, 96, 128), most_layers=8,
     return pd.DataFrame(found)
 
 
-def keep(run, device="cpu"):
-    """Compute and keep with a run a few test images and their reconstructions, and yardsticks for its error.
+def reconstructions(model, data, config):
+    """A few test "images", what the model makes of them ("reconstructed"), and "yardsticks" for its error, one row.
 
-    Table "yardsticks", one row: `pca_error`, of as many principal components as latents; `mean_error`, of the training
-    set's mean image; `numbers`, how many numbers the training set consists of.
+    `pca_error`: of as many principal components as latents; `mean_error`: of the training set's mean image; `numbers`:
+    how many numbers the training set consists of.
     """
-    if kept.table(run, "yardsticks") is not None:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
     shown = as_float(data.test[:SHOWN])
     with model.evaluating(), torch.no_grad():
-        kept.pictures(run, "images", lambda: shown)
-        kept.pictures(run, "reconstructed", lambda: model.reconstruct(shown))
+        reconstructed = model.reconstruct(shown)
     mean_error = (as_float(data.test) - data.mean_image).square().flatten(1).sum(1).mean().item()
-    kept.table(run, "yardsticks", lambda: pd.DataFrame([
-        {"pca_error": pca_error(data, run.config.latents), "mean_error": mean_error, "numbers": data.train.numel()}]))
+    yardsticks = {"pca_error": pca_error(data, config.latents), "mean_error": mean_error, "numbers": data.train.numel()}
+    return {"images": shown, "reconstructed": reconstructed, "yardsticks": pd.DataFrame([yardsticks])}
+
+
+implicit = Experiment("implicit", "Figure 4: implicit GONs with few parameters", models("implicit GON"),
+                      keep=reconstructions)
+
+
+@experiment("implicit-parameters", "Claim C10: error against the number of parameters", rows=("network",),
+            keep=reconstructions)
+def parameter_counts(dataset, widths=(8, 16, 32, 64, 128)):
+    sizes = [{"model": "implicit GON", "network": f"{hidden} units", "hidden": hidden} for hidden in widths]
+    return [*sizes, ({"model": "implicit GON", "network": FIGURE_4}, {"hidden": 32, "layers": 4, "latents": 34})]
+
+
+@rule("C10", "implicit-parameters", says="the network with 4,385 parameters has an error at most that of a PCA with as "
+      "many components as latents; fails above one and a half times it")
+def c10(implicit_parameters):
+    yards = collected(implicit_parameters, "yardsticks")
+    for row in done(where(implicit_parameters, network=FIGURE_4), "test_error").itertuples():
+        one = implicit_parameters[implicit_parameters.hash == row.hash]
+        for pca in yards[yards.hash == row.hash].pca_error if len(yards) else ():
+            outcome = graded(row.test_error, good=pca, bad=1.5 * pca)
+            text = say("{}: {} parameters {}, PCA {} {}", row.column, f"{row.parameters:,.0f}", number(one, "test_error"),
+                       f"{pca:.2f}", MARKS[outcome])
+            yield Finding(outcome, text, one)

@@ -1,13 +1,15 @@
-"""Paths between images and, where they are known, the true views between them: `shapes`, COIL-20 (claim C12)."""
+"""Figure 6: paths between images and, where they are known, the true views between them: `shapes`, COIL-20."""
 
 import pandas as pd
 import torch
 
 from ...data.official import shapes_images
-from ...runs import kept as extras
-from ...runs.store import load_data
+from ...runs.kept import collected
 from ...training.evaluation import as_float
+from ..experiment import Experiment, models
+from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, known_paths, paths, smoothness
+from ..numbers import number, say
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
 
@@ -55,53 +57,34 @@ def known_views(data, pairs=32):
     return {}
 
 
-def keep(run, device="cpu"):
-    """Compute and keep with a run its paths between pairs of test images, and their smoothness where views are known.
+def between_images(model, data, config):
+    """Paths between pairs of test images, and their smoothness where the true views between them are known.
 
     Pictures "slerp" and "lerp": `SHOWN` pairs of `FRAMES` each; "known": for each known change, for its first pair, the
     true views and the four paths of `measures.known_paths`. Table "smoothness": a row per change and path.
     """
-    if extras.pictures(run, "slerp") is not None:
-        return
-    model, data = run.load_model(device), load_data(run.config, device)
-    views = known_views(data)
-    if views:
-        rows, strips = [], []
-        for change, true in views.items():
-            rows.append(smoothness(model, true, FRAMES).assign(change=change))
-            strips += [along(true, FRAMES)[:, 0], *(path[:, 0] for path in known_paths(model, true, FRAMES).values())]
-        extras.pictures(run, "known", lambda: torch.cat(strips))
-        extras.table(run, "smoothness", lambda: pd.concat(rows, ignore_index=True))
+    kept, strips, rows = {}, [], []
+    for change, true in known_views(data).items():
+        rows.append(smoothness(model, true, FRAMES).assign(change=change))
+        strips += [along(true, FRAMES)[:, 0], *(path[:, 0] for path in known_paths(model, true, FRAMES).values())]
+    if rows:
+        kept = {"known": torch.cat(strips), "smoothness": pd.concat(rows, ignore_index=True)}
     shown = as_float(data.test[: 2 * SHOWN])
-    found = paths(model, shown[::2], shown[1::2], FRAMES, max(DRAWN, run.config.size))
-    for name in ("lerp", "slerp"):
-        extras.pictures(run, name, lambda name=name: found[name].transpose(0, 1).flatten(0, 1))
+    found = paths(model, shown[::2], shown[1::2], FRAMES, max(DRAWN, config.size))
+    return kept | {name: found[name].transpose(0, 1).flatten(0, 1) for name in ("lerp", "slerp")}
 
 
-def show_paths(runs, *ways, pairs=3):
-    """Draw the paths kept with runs (rows of `experiments.collect`), a row for each pair and way; returns the figure."""
-    from ...book.figures import show_images  # here: drawing loads seaborn, which training does without
-
-    rows = {}
-    for run in runs[runs.state == "done"].itertuples():
-        kept = {way: extras.pictures(run.run, way) for way in ways}
-        for pair in range(pairs):
-            for way, strip in kept.items():
-                if strip is not None:
-                    rows[f"{run.column} {pair + 1}, {way}"] = strip.view(-1, FRAMES, *strip.shape[1:])[pair]
-    return show_images(extras.alike(rows), size=0.62)
+interpolation = Experiment("interpolation", "Figure 6: from one latent to another", models("implicit GON"),
+                           keep=between_images)
 
 
-def show_known(runs):
-    """Draw for each known change of each run the true views, slerp, lerp and the cross-fade; returns the figure."""
-    from ...book.figures import show_images
-
-    rows = {}
-    for run in runs[runs.state == "done"].itertuples():
-        strip, table = extras.pictures(run.run, "known"), extras.table(run.run, "smoothness")
-        if strip is not None:
-            blocks = strip.view(-1, FRAMES, *strip.shape[1:])
-            ways = ["truth", *table.path.unique()]
-            names = [f"{change}: {way}" for change in table.change.unique() for way in ways]
-            rows |= {f"{run.column}, {name}": block for name, block in zip(names, blocks, strict=True)}
-    return show_images(extras.alike(rows), size=0.55)
+@rule("C12", "interpolation", says="on the way from one picture to another of different size or rotation, the nearest true "
+      "view goes from end to end without a step back for nine pairs in ten; fails for fewer than half")
+def c12(interpolation):
+    paths = collected(interpolation, "smoothness")
+    for path in paths[(paths.path == "slerp") & (paths.change != "x")].itertuples() if len(paths) else ():
+        outcome = graded(path.monotone, good=0.9, bad=0.5)
+        one = interpolation[interpolation.hash == path.hash].assign(monotone=100 * path.monotone)
+        text = say("{}, {}: {}% of {} pairs {}", path.column, path.change, number(one, "monotone", 0), path.pairs,
+                   MARKS[outcome])
+        yield Finding(outcome, text, one)

@@ -1,14 +1,16 @@
-"""How latents are distributed (figures 13 and 14), and samples from a normal distribution fitted to them (figure 15)."""
+"""Figures 13 to 15: how latents are distributed, and samples from a normal distribution fitted to them."""
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
 
-from ...runs import kept
-from ...runs.store import load_data
 from ...training.evaluation import as_float
+from .. import judging
+from ..experiment import Experiment, experiment, models
+from ..judging import MARKS, Finding, by_column, graded, rule, where
 from ..measures import agreement, nearest
+from ..numbers import linked, say
 
 IMAGES = 2000  # images that are encoded, and samples that are measured
 SHOWN = 16  # samples kept as pictures
@@ -47,18 +49,14 @@ def projections(images, k, seed=0):
     return (flat @ torch.randn(flat.shape[1], k, generator=torch.Generator().manual_seed(seed))).numpy()
 
 
-def keep_latents(run, device="cpu"):
-    """Keep with a run the "normality" and the "histogram" of its latents of test images, beside random projections."""
-    if kept.table(run, "normality") is not None:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
+def distribution(model, data, config):
+    """The "normality" and the "histogram" of the latents of test images, beside random projections."""
     images = data.test[:IMAGES]
-    kinds = {"latents": latents_of(model, images, run.config.batch_size, run.config.evaluation).cpu().double().numpy(),
-             "random projections": projections(images, run.config.latents)}  # fmt: skip
-    counts = pd.DataFrame({"left": BINS[:-1]} | {kind: histogram(values) for kind, values in kinds.items()})
-    kept.table(run, "histogram", lambda: counts)
+    kinds = {"latents": latents_of(model, images, config.batch_size, config.evaluation).cpu().double().numpy(),
+             "random projections": projections(images, config.latents)}  # fmt: skip
     rows = [normality(values).assign(kind=kind) for kind, values in kinds.items()]
-    kept.table(run, "normality", lambda: pd.concat(rows, ignore_index=True))
+    counts = pd.DataFrame({"left": BINS[:-1]} | {kind: histogram(values) for kind, values in kinds.items()})
+    return {"histogram": counts, "normality": pd.concat(rows, ignore_index=True)}
 
 
 def normal_samples(values, n, seed=0):
@@ -77,21 +75,56 @@ def fitted_samples(model, images, n, seed=0, mode="batch", batch=64):
         return torch.cat([model.decode(part) for part in z.split(batch)]).clamp(0, 1)
 
 
-def keep_fitted(run, device="cpu"):
-    """Keep with a run samples from a normal distribution fitted to its latents: "samples" and their "nearest" images.
+def from_a_fit(model, data, config):
+    """Samples from a normal distribution fitted to the latents: "samples", their "nearest" images, and "pixels".
 
     Table "shapes": `agreement` (measures.py) of these "samples", of "test images", and of "normal pixels": samples
     from a normal distribution fitted to the training images themselves, which keeps their covariance and no shapes.
     """
-    if kept.table(run, "shapes") is not None:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
     n = min(IMAGES, len(data.test))
-    samples = fitted_samples(model, data.train[: 10 * IMAGES], n, 0, run.config.evaluation, run.config.batch_size)
+    samples = fitted_samples(model, data.train[: 10 * IMAGES], n, 0, config.evaluation, config.batch_size)
     pixels = normal_samples(as_float(data.train[: 10 * IMAGES].flatten(1)), n).clamp(0, 1).view_as(samples)
     sets = {"samples": samples, "test images": as_float(data.test[:n]), "normal pixels": pixels}
     shares = {name: agreement(pictures, data.train, data.train_labels) for name, pictures in sets.items()}
-    kept.pictures(run, "samples", lambda: samples[:SHOWN])
-    kept.pictures(run, "pixels", lambda: pixels[:SHOWN])
-    kept.pictures(run, "nearest", lambda: data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]])
-    kept.table(run, "shapes", lambda: pd.DataFrame([shares]))
+    copies = data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]]
+    return {"samples": samples[:SHOWN], "pixels": pixels[:SHOWN], "nearest": copies, "shapes": pd.DataFrame([shares])}
+
+
+latents = Experiment("latents", "Figures 13 and 14: latents after 800 steps", models("implicit GON", "VAE", "GON"),
+                     keep=distribution)
+
+
+@experiment("latents-early", "Figure 15: samples of implicit GONs stopped early", rows=("stop",), keep=from_a_fit)
+def early_samples(dataset, stops=(800, 8000)):
+    return [({"model": "implicit GON", "stop": steps}, {"steps": steps}) for steps in stops]
+
+
+@rule("C19", "latents", says="the implicit GON's latents have a mean |skewness| under 0.5 and |excess kurtosis| under 1, "
+      "and their mean departure (chapter 19) is at most half the VAE's; fails if it is the larger one")
+def c19(latents):
+    for column, here in by_column(latents):
+        both = {name: list(judging.kept(where(here, model=name), "normality")) for name in ("implicit GON", "VAE")}
+        if not all(both.values()):
+            continue
+        tables = {name: found[0].table[found[0].table.kind == "latents"] for name, found in both.items()}
+        skewness, excess = (tables["implicit GON"][key].abs().mean() for key in ("skewness", "excess"))
+        gon, vae = (part.departure.mean() for part in tables.values())
+        good = skewness < 0.5 and excess < 1 and gon <= vae / 2
+        outcome = "holds" if good else "fails" if gon > vae else "undecided"
+        told = [f"|skewness| {skewness:.2f}, |excess kurtosis| {excess:.2f}, departure {gon:.3f}", f"departure {vae:.3f}"]
+        links = [linked(text, both[name][0].runs) for name, text in zip(both, told, strict=True)]
+        yield Finding(outcome, say("{}: implicit GON {}, VAE {} {}", column, *links, MARKS[outcome]),
+                      pd.concat([found[0].runs for found in both.values()]))
+
+
+@rule("C20", "latents-early", says="of the early-stopped samples' ten nearest training images so many are of one class that "
+      "half the way from samples of normal pixels to test images is made; fails under a tenth")
+def c20(latents_early):
+    earliest = where(latents_early, stop=latents_early.stop.min()) if len(latents_early) else latents_early
+    for found in judging.kept(earliest, "shapes"):
+        ours, low, high = (found.table[name].mean() for name in ("samples", "normal pixels", "test images"))
+        way = (ours - low) / max(high - low, 1e-9)
+        outcome = graded(way, good=0.5, bad=0.1)
+        shares = linked(f"samples {ours:.2f}, normal pixels {low:.2f}, test images {high:.2f}", found.runs)
+        text = say("{}, {}: {}: {} of the way {}", found.title, found.runs.row.iloc[0], shares, f"{way:.0%}", MARKS[outcome])
+        yield Finding(outcome, text, found.runs)

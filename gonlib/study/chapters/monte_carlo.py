@@ -1,12 +1,11 @@
-"""What a random share of the coordinates does to the latents of an implicit GON (equation 12 by Monte Carlo)."""
+"""Equation 12 by Monte Carlo: what a random share of the coordinates does to the latents of an implicit GON."""
 
 import pandas as pd
 import torch
 
 from ...method.shared_origin import SharedOrigin
-from ...runs import kept
-from ...runs.store import load_data
 from ...training.evaluation import as_float
+from ..experiment import experiment
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images
@@ -57,16 +56,29 @@ def predicted_variance(model, x, fraction):
     return every**2 / count * (1 - count / every) * terms.var(-1).sum(1).mean().item()
 
 
-def keep(run, device="cpu"):
-    """Compute and keep with a run the noise of its latents as the table "latent-noise", and a few reconstructions."""
-    if kept.pictures(run, "sampled") is not None:
-        return
-    model, x = run.load_model(device), as_float(load_data(run.config, device).test[:MEASURED])
-    if run.config.size**2 * len(x) <= 2**17:  # at larger sizes it takes longer and says the same
-        kept.table(run, "latent-noise", lambda: latent_noise(model, x, FRACTIONS))
+def sampled(model, data, config):
+    """A few images ("truth"), what is made of them ("sampled"), and the noise of the latents, the table "latent-noise"."""
+    x = as_float(data.test[:MEASURED])
+    # at larger sizes it takes longer and says the same
+    kept = {"latent-noise": latent_noise(model, x, FRACTIONS)} if config.size**2 * len(x) <= 2**17 else {}
     with model.evaluating(), torch.no_grad():
-        kept.pictures(run, "truth", lambda: x[:SHOWN])
-        kept.pictures(run, "sampled", lambda: model.reconstruct(x[:SHOWN]))
+        return kept | {"truth": x[:SHOWN], "sampled": model.reconstruct(x[:SHOWN])}
+
+
+SHARES = ("inner_fraction", "outer_fraction")
+
+
+@experiment("monte-carlo", "Equation 12 by Monte Carlo: a share of the coordinates per step", rows=SHARES,
+            columns=("size",), keep=sampled)
+def monte_carlo(dataset, fractions=(0.25, 0.0625), sizes=(64,)):
+    shares = [(1.0, 1.0), *((f, f) for f in fractions), *((f, 1.0) for f in fractions), *((1.0, f) for f in fractions)]
+    return [{"model": "implicit GON", "size": size, "inner_fraction": inner, "outer_fraction": outer}
+            for size in sizes for inner, outer in shares]
+
+
+@experiment("monte-carlo-large", "Equation 12 by Monte Carlo: large images", rows=SHARES, keep=sampled)
+def large(dataset, inner=1 / 16, outer=1 / 256):
+    return [{"model": "implicit GON", "inner_fraction": inner, "outer_fraction": outer}]
 
 
 def compare(runs):

@@ -1,12 +1,15 @@
-"""Samples of variational models, and what is kept of them (figures 7 and 9)."""
+"""Figures 7 and 9: samples of variational models, and reconstructions of large pictures."""
 
 import pandas as pd
 import torch
 
 from ...runs import kept
-from ...runs.store import load_data
 from ...training.evaluation import as_float
+from .. import judging
+from ..experiment import Experiment, models
+from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, nearest
+from ..numbers import linked, say
 
 SHOWN = 16  # samples kept as pictures
 MEASURED = 1000  # samples that are measured
@@ -20,16 +23,27 @@ def draw(model, n, seed=0):
         return model.sample(n, generator).clamp(0, 1)
 
 
-def keep_samples(run, device="cpu"):
-    """Keep with a variational model some "samples", the "nearest" training image of each, and their "diversity"."""
-    if kept.table(run, "diversity") is not None:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
+def from_the_prior(model, data, config):
+    """Some "samples", the "nearest" training image of each, and their "diversity"."""
     samples = draw(model, min(MEASURED, len(data.test)))
     copies = data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]]
-    kept.pictures(run, "samples", lambda: samples[:SHOWN])
-    kept.pictures(run, "nearest", lambda: copies)
-    kept.table(run, "diversity", lambda: pd.DataFrame([diversity(samples, data.train, data.test)]))
+    return {"samples": samples[:SHOWN], "nearest": copies,
+            "diversity": pd.DataFrame([diversity(samples, data.train, data.test)])}  # fmt: skip
+
+
+@torch.no_grad()
+def reconstructions(model, data, config):
+    """Some test "images" and their "reconstructions"."""
+    batch = as_float(data.test[: config.batch_size])
+    with model.evaluating(config.evaluation):
+        pictures = model.reconstruct(batch)
+    return {"images": batch[: SHOWN // 2], "reconstructions": pictures[: SHOWN // 2]}
+
+
+samples = Experiment("samples", "Figure 7: samples of variational models", models("VGON", "VAE"), keep=from_the_prior)
+large_samples = Experiment("samples-9b", "Figure 9b: samples at 64 x 64", models("VGON"), keep=from_the_prior)
+large_reconstructions = Experiment("samples-9a", "Figure 9a: reconstructions at 128 x 128", models("GON"),
+                                   keep=reconstructions)
 
 
 def beside_nearest(runs, n=12):
@@ -42,14 +56,13 @@ def beside_nearest(runs, n=12):
     return kept.alike(rows)
 
 
-@torch.no_grad()
-def keep_reconstructions(run, device="cpu"):
-    """Keep with a model of large pictures some test "images" and their "reconstructions"."""
-    if kept.pictures(run, "reconstructions") is not None:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
-    batch = as_float(data.test[: run.config.batch_size])
-    with model.evaluating(run.config.evaluation):
-        pictures = model.reconstruct(batch)[: SHOWN // 2]
-    kept.pictures(run, "images", lambda: batch[: SHOWN // 2])
-    kept.pictures(run, "reconstructions", lambda: pictures)
+@rule("C13", "samples", "samples-9b", says="two samples of a VGON are at least 0.8 times as far apart as two test images, "
+      "and samples no nearer to training images than half the distance of test images; fails under 0.5 and a quarter")
+def c13(samples, samples_9b):
+    for runs in (samples, samples_9b):
+        for found in judging.kept(where(runs, model="VGON"), "diversity"):
+            spread, novelty = found.table.spread.mean(), found.table.novelty.mean()
+            good, bad = spread >= 0.8 and novelty >= 0.5, spread < 0.5 or novelty < 0.25
+            outcome = "holds" if good else "fails" if bad else "undecided"
+            numbers = linked(f"spread {spread:.2f}, novelty {novelty:.2f}", found.runs)
+            yield Finding(outcome, say("{}: {} {}", found.title, numbers, MARKS[outcome]), found.runs)

@@ -1,22 +1,70 @@
 """The inverse problem of chapter 12: which setting, left unsaid by the paper, comes nearest to its Table 1?"""
 
-import math
-
 import numpy as np
 import pandas as pd
 
+from ..experiment import curves, experiment
+from ..judging import MARKS, Finding, rule, where
 from ..linear import components_for, recorded_pca_error
+from ..numbers import Html, linked, say
 from ..paper import DATASETS, TABLE1
-from ..registry import curves
 
-OURS = {theirs: ours for ours, theirs in DATASETS.items()}
+# What the paper leaves unsaid, one change at a time from the profile's setting.
+CHANGES = {
+    "as assumed": {},
+    "32 latents": {"latents": 32},
+    "64 latents": {"latents": 64},
+    "128 latents": {"latents": 128},
+    "512 latents": {"latents": 512},
+    "8 filters": {"filters": 8},
+    "32 filters": {"filters": 32},
+    "batch 256": {"batch_size": 256},
+    "batch 1024": {"batch_size": 1024},
+    "rate 1e-3": {"learning_rate": 1e-3},
+    "rate 3e-3": {"learning_rate": 3e-3},
+    "rate 1e-2": {"learning_rate": 1e-2},
+    "population statistics": {"evaluation": "population"},
+    "no normalisation": {"batchnorm": False},
+    "encoder without normalisation": {"encoder_batchnorm": False},
+}
+OPTIONS = {"columns": ("dataset", "change")}
 
 
-def split_columns(runs):
-    """Finished runs of the experiment `settings` with their column "data set: change" as two columns."""
-    done = runs[runs.state == "done"]
-    dataset, change = zip(*(c.rsplit(": ", 1) for c in done.column), strict=True) if len(done) else ((), ())
-    return done.assign(dataset=[OURS.get(name, name) for name in dataset], change=change)
+def _grid(dataset, changes=tuple(CHANGES), models=("GON", "AE", "Tied AE", "1 step, detached")):
+    return [({"model": model, "change": name}, CHANGES[name]) for name in changes for model in models]
+
+
+settings = experiment("settings", "What were the settings of Table 1? One change at a time, short runs", **OPTIONS)(_grid)
+full_length = experiment("settings-length", "What were the settings of Table 1? Some of them at full length",
+                         **OPTIONS)(_grid)
+
+
+@experiment("settings-stability", "Claim C15: final error over learning rates and batch sizes",
+            columns=("learning_rate", "batch_size"))
+def stability(dataset, learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), batch_sizes=(16, 64, 256), models=("GON", "AE")):
+    return [{"model": model, "learning_rate": rate, "batch_size": batch}
+            for model in models for rate in learning_rates for batch in batch_sizes]
+
+
+@rule("C15", "settings-stability", failures=True, says="over the grid of learning rates and batch sizes no GON diverges "
+      "(ends at NaN, or with more than 1.5 times the lowest error on its way); fails if more than a quarter do")
+def c15(settings_stability):
+    said = []
+    for model in ("AE", "GON"):  # the GON last: it is the one that is judged
+        runs = where(settings_stability, model=model)
+        wild = runs[[diverged(run) for run in runs.itertuples()]] if len(runs) else runs
+        places = f" ({'; '.join(dict.fromkeys(wild.column))})" if len(wild) else ""
+        if len(runs):
+            said.append(say("{}: {} diverge{}", model, linked(f"{len(wild)} of {len(runs)}", runs), places))
+    if len(runs):
+        outcome = "holds" if wild.empty else "fails" if len(wild) > len(runs) / 4 else "undecided"
+        yield Finding(outcome, say("{} {}", Html("; ").join(said[::-1]), MARKS[outcome]), runs)
+
+
+def diverged(run) -> bool:
+    """Whether a run failed or ended with more than 1.5 times the lowest test error of its history."""
+    errors = None if run.state == "failed" else run.run.history.test_error
+    return errors is None or errors.iloc[-1] > 1.5 * errors.min()
 
 
 def residuals(runs, metric="test_error", paper=TABLE1):
@@ -26,13 +74,13 @@ def residuals(runs, metric="test_error", paper=TABLE1):
     `up to scale`, the distance left when one factor per data set, the best, is allowed: of the ratios between rows.
     An error ten times too large counts 1. A setting misses a cell of another: only cells that all have are compared.
     """
-    rows = split_columns(runs)
-    rows = rows[[paper.get(r.row, {}).get(r.dataset) is not None for r in rows.itertuples()]]
+    rows = runs[runs.state == "done"]
+    rows = rows[[paper.get(r.model, {}).get(r.dataset) is not None for r in rows.itertuples()]]
     if rows.empty:
         return pd.DataFrame()
-    rows = rows.assign(residual=[np.log10(getattr(r, metric) / paper[r.row][r.dataset][0]) for r in rows.itertuples()])
+    rows = rows.assign(residual=[np.log10(getattr(r, metric) / paper[r.model][r.dataset][0]) for r in rows.itertuples()])
     rows["dataset"] = rows.dataset.map(DATASETS)
-    table = rows.pivot_table(index="change", columns=["dataset", "row"], values="residual", sort=False).dropna(axis=1)
+    table = rows.pivot_table(index="change", columns=["dataset", "model"], values="residual", sort=False).dropna(axis=1)
     relative = table - table.T.groupby(level="dataset").transform("mean").T
     table["distance", ""] = np.sqrt((table**2).mean(axis=1))
     table["up to scale", ""] = np.sqrt((relative**2).mean(axis=1))
@@ -64,8 +112,8 @@ def latent_yardstick(paper=TABLE1, components=256):
 
 def ratios(runs, metric="test_error", paper=TABLE1):
     """Each model's error over the GON's, per data set and setting, the paper's own ratios on top: comparable anywhere."""
-    rows = split_columns(runs)
-    means = rows.groupby(["dataset", "change", "row"], sort=False)[metric].mean().unstack("row")
+    rows = runs[runs.state == "done"]
+    means = rows.groupby(["dataset", "change", "model"], sort=False)[metric].mean().unstack("model")
     stated = {(name, "the paper"): {row: paper[row][name][0] for row in means.columns if row in paper}
               for name in paper["GON"]}
     both = pd.concat([pd.DataFrame(stated).T, means[[row for row in paper if row in means]]])
@@ -75,7 +123,7 @@ def ratios(runs, metric="test_error", paper=TABLE1):
 
 def crossing(curves, first="GON", second="AE", metric="test_error"):
     """The first epoch at which the mean curve of `second` is below that of `first` and stays there, or None."""
-    means = curves.groupby(["epoch", "row"])[metric].mean().unstack("row").dropna()
+    means = curves.groupby(["epoch", "model"])[metric].mean().unstack("model").dropna()
     below = means[second] < means[first]
     if below.empty or not below.iloc[-1]:
         return None
@@ -84,26 +132,15 @@ def crossing(curves, first="GON", second="AE", metric="test_error"):
 
 
 def crossings(runs, first="GON", second="AE"):
-    """For each column of an experiment's finished runs: how long they were trained, and the `crossing` of two rows.
+    """For each column of an experiment's finished runs: how long they were trained, and the `crossing` of two models.
 
     A DataFrame with the columns `epochs`, `seeds` and, as text, from which epoch on the second is ahead.
     """
     lines = {}
     for column, part in runs[runs.state == "done"].groupby("column", sort=False):
-        pair = part[part.row.isin([first, second])]
-        if pair.row.nunique() == 2:
+        pair = where(part, model=(first, second))
+        if pair.model.nunique() == 2:
             epoch = crossing(curves(pair), first, second)
             lines[column] = {"epochs": int(pair.epochs.max()), "seeds": pair.seed.nunique(),
                              f"{second} ahead from epoch": "never" if epoch is None else str(epoch)}
     return pd.DataFrame.from_dict(lines, orient="index")
-
-
-def likelihood_distances(runs, metric="test_bits"):
-    """Mean |ours - the paper's| bits/dim of each likelihood over the cells of Table 2 at hand, nearest first; a Series.
-
-    A failed run is infinitely far: its likelihood cannot have made the table at these settings.
-    """
-    done = runs[runs.state.isin(["done", "failed"]) & runs.paper.notna()]
-    distance = [abs(getattr(r, metric) - r.paper[0]) if r.state == "done" else math.inf for r in done.itertuples()]
-    kinds = [row.split(", ")[1] for row in done.row]
-    return pd.Series(distance, index=kinds, dtype=float).groupby(level=0).mean().sort_values()

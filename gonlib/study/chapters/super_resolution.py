@@ -1,4 +1,4 @@
-"""Super-resolution: an implicit decoder asked for more pixels than it was trained on, and what it is compared with.
+"""Figures 5 and 17: an implicit decoder asked for more pixels than it was trained on, and what it is compared with.
 
 The first and last points of the decoder's grid are the *centres* of the outer pixels of the training images. A larger
 picture drawn on the same interval [-1, 1] therefore shows the scene without the outer halves of those pixels: good
@@ -11,10 +11,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from ...runs import kept
+from ...runs.kept import collected
 from ...runs.store import load_data
 from ...training.evaluation import as_float
+from ..experiment import experiment
+from ..judging import MARKS, Finding, graded, rule
 from ..measures import psnr, ring_correlation
+from ..numbers import number, say
 
 MODES = ("nearest", "bilinear", "bicubic")
 # The side of a set's own images, beyond which nothing is known of them; `shapes` can be drawn at any size.
@@ -90,23 +93,29 @@ def true_sizes(config):
     return [size for size in (2 * config.size, 4 * config.size) if size <= limit]
 
 
-def keep(run, device="cpu"):
-    """Compute and keep with a run its enlarged pictures, and where the truth is known its scores and detail."""
-    if kept.pictures(run, "large") is not None:
-        return
-    model, small = run.load_model(device), as_float(load_data(run.config, device).test[:SCORED])
-    both = []
-    for size in true_sizes(run.config):
-        large = as_float(load_data(run.config.replace(size=size), device).test[:SCORED])
+def enlarged(model, data, config):
+    """A few "small" test images and the model's "large" pictures of them; "scores" and "detail" where the truth is known."""
+    small, both = as_float(data.test[:SCORED]), []
+    for size in true_sizes(config):
+        large = as_float(load_data(config.replace(size=size), data.test.device).test[:SCORED])
         both.append([frame.assign(size=size, images=len(large)) for frame in measure(model, small, large)])
-    if both:
-        scores, detail = (pd.concat(frames, ignore_index=True) for frames in zip(*both, strict=True))
-        kept.table(run, "detail", lambda: detail)
-        kept.table(run, "scores", lambda: scores)
+    tables = [pd.concat(frames, ignore_index=True) for frames in zip(*both, strict=True)]
     with model.evaluating(), torch.no_grad():
         z = model.encode(small[:SHOWN])
-        kept.pictures(run, "small", lambda: small[:SHOWN])
-        kept.pictures(run, "large", lambda: render(model, z, LARGE, aligned=True))
+        pictures = {"small": small[:SHOWN], "large": render(model, z, LARGE, aligned=True)}
+    return pictures | dict(zip(("scores", "detail"), tables, strict=False))
+
+
+@experiment("super-resolution", "Figures 5 and 17: trained small, shown at 256 x 256", keep=enlarged)
+def large(dataset, small=0):
+    side = small or (28 if dataset in ("mnist", "fashion_mnist") else 32)
+    return [({"model": "implicit GON"}, {"size": side})]
+
+
+@experiment("super-resolution-half", "Claim C11: trained at half size, scored at full size", keep=enlarged)
+def half_size(dataset, small=0):
+    side = small or int(min(TRUE_SIZES.get(dataset, 64) / 2, 32))
+    return [({"model": "implicit GON"}, {"size": side})]
 
 
 def largest(tables):
@@ -114,23 +123,14 @@ def largest(tables):
     return tables[tables["size"] == tables.groupby("hash")["size"].transform("max")]
 
 
-def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "GON")):
-    """Correlation with the truth against spatial frequency, a panel per data set at its largest size; returns the figure.
-
-    `detail` are the tables "detail" of `extras.collected`; dotted is the highest frequency of the small images.
-    """
-    import matplotlib.pyplot as plt  # here: training does without them
-    import seaborn as sns
-
-    detail = largest(detail)
-    columns = list(dict.fromkeys(detail.column))
-    fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
-    for axis, column in zip(axes.flat, columns, strict=True):
-        part = detail[(detail.column == column) & detail.method.isin(methods)]
-        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, ax=axis, errorbar=None,
-                     legend=axis is axes.flat[0])
-        axis.axvline(part.config.iloc[0].size / 2, ls=":", c="0.4")
-        axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
-                 ylabel="correlation with the truth")
-    axes.flat[0].legend(fontsize=8)
-    return fig
+@rule("C11", "super-resolution-half", says="enlarged to its true size, the model's picture is nearer to the truth than its "
+      "own small reconstruction enlarged bicubically, by 0.1 dB; fails if it is farther by as much")
+def c11(super_resolution_half):
+    scores = collected(super_resolution_half, "scores")
+    for (column, size, run), here in scores.groupby(["column", "size", "hash"], sort=False) if len(scores) else ():
+        psnr = here.set_index("method").psnr
+        outcome = graded(psnr["GON"] - psnr["bicubic of the GON"], good=0.1, bad=-0.1)
+        one = super_resolution_half[super_resolution_half.hash == run].assign(psnr=psnr["GON"])
+        text = say("{} at {} px: {} dB against {} {}; bicubic of the image itself {}", column, size, number(one, "psnr"),
+                   f"{psnr['bicubic of the GON']:.2f}", MARKS[outcome], f"{psnr['bicubic']:.2f}")
+        yield Finding(outcome, text, one)

@@ -1,4 +1,4 @@
-"""What is kept of the runs of section 3.5: latents with their classes, pictures made from sources, and yardsticks."""
+"""Section 3.5 and figure 12: GONs that classify, do both, or make an image of another modality."""
 
 from functools import lru_cache
 
@@ -7,10 +7,12 @@ import torch
 
 from ...data.datasets import load
 from ...method.tasks import TASKS, image
-from ...runs import kept
-from ...runs.store import load_data
+from ...runs.kept import collected
 from ...training.evaluation import as_float
+from ..experiment import experiment, title
+from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy
+from ..numbers import number, say
 
 POINTS = 1000  # test images whose latents are kept
 SHOWN = 8  # test images kept as pictures
@@ -26,23 +28,19 @@ def class_points(model, images, labels, mode="batch"):
     return pd.DataFrame({"z1": z[:, 0].cpu(), "z2": z[:, 1].cpu(), "label": labels.cpu(), "named": named.cpu()})
 
 
-def keep_classes(run, device="cpu"):
-    """Keep with a classifier its "points" (see `class_points`) and, as a table of one row, its "ceiling".
+def classes(model, data, config):
+    """Of a classifier some "points" (see `class_points`) and, as a table of one row, its "ceiling".
 
     `ceiling` is the accuracy of the best linear classifier on as many linear numbers as there are latents, `linear`
     that of the best linear classifier of all.
     """
-    if kept.table(run, "points") is not None:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
-    some = as_float(data.test[:POINTS])
-    if run.config.latents >= 2:
-        points = class_points(model, some, data.test_labels[:POINTS], run.config.evaluation)
-        kept.table(run, "points", lambda: points.round(6))
-    used = run.config.dataset, run.config.size, run.config.train_images, run.config.test_images, device
-    rank, classes = run.config.latents, run.metrics["classes"]
-    kept.table(run, "ceiling", lambda: pd.DataFrame([
-        {"ceiling": _accuracy(min(rank, classes), *used), "linear": _accuracy(classes, *used)}]))  # fmt: skip
+    kept, count = {}, int(data.train_labels.max()) + 1
+    if config.latents >= 2:
+        some = as_float(data.test[:POINTS])
+        kept["points"] = class_points(model, some, data.test_labels[:POINTS], config.evaluation).round(6)
+    used = config.dataset, config.size, config.train_images, config.test_images, data.test.device
+    ceilings = {"ceiling": _accuracy(min(config.latents, count), *used), "linear": _accuracy(count, *used)}
+    return kept | {"ceiling": pd.DataFrame([ceilings])}
 
 
 @lru_cache(maxsize=32)  # the same for every seed and model
@@ -50,20 +48,52 @@ def _accuracy(rank, *used):
     return softmax_accuracy(load(*used), rank)
 
 
-def keep_conversion(run, device="cpu"):
-    """Keep with a converter some "sources", what it makes of them ("converted") and the "images" meant.
+def conversions(model, data, config):
+    """Some "sources", what a converter makes of them ("converted"), the "images" meant, and "yardsticks", one row.
 
-    Table "yardsticks", one row: `mean_error`, of the training set's mean image, and `linear_error`, of the best linear
-    map from sources to images.
+    `mean_error`: of the training set's mean image; `linear_error`: of the best linear map from sources to images.
     """
-    if kept.table(run, "yardsticks") is not None or TASKS[run.config.task].source is image:
-        return
-    data, model = load_data(run.config, device), run.load_model(device)
-    shown, source = as_float(data.test[:SHOWN]), TASKS[run.config.task].source
-    with model.evaluating(run.config.evaluation), torch.no_grad():
-        converted = model.reconstruct(as_float(data.test[: run.config.batch_size]))[:SHOWN]
-    for name, pictures in (("sources", source(shown)), ("converted", converted), ("images", shown)):
-        kept.pictures(run, name, lambda pictures=pictures: pictures)
+    source = TASKS[config.task].source
+    if source is image:
+        return {}
+    shown = as_float(data.test[:SHOWN])
+    with model.evaluating(config.evaluation), torch.no_grad():
+        converted = model.reconstruct(as_float(data.test[: config.batch_size]))[:SHOWN]
     mean = (as_float(data.test) - data.mean_image).square().flatten(1).sum(1).mean().item()
-    kept.table(run, "yardsticks", lambda: pd.DataFrame([
-        {"mean_error": mean, "linear_error": ridge_error(data, source)}]))  # fmt: skip
+    yardsticks = pd.DataFrame([{"mean_error": mean, "linear_error": ridge_error(data, source)}])
+    return {"sources": source(shown), "converted": converted, "images": shown, "yardsticks": yardsticks}
+
+
+@experiment("classifier", "Figure 12 and equation 13: a GON as a classifier", rows=("model", "inner_steps"),
+            columns=("latents",), keep=classes)
+def classifier(dataset, models=("implicit GON", "GON"), sizes=(2, 10), step_counts=(1,)):
+    return [({"model": name, "inner_steps": k, "latents": latents}, {"step_size": 1 / k, "task": "classify"})
+            for name in models for k in step_counts for latents in sizes]
+
+
+@experiment("classifier-both", "Section 3.5: classifier and generator trained together", rows=("model", "task"))
+def classifier_both(dataset, models=("GON",)):
+    return [{"model": name, "task": task} for name in models for task in ("reconstruct", "classify", "both")]
+
+
+COLOURED = ("patches", "cifar10", "celeba", "lsun_bedroom")
+
+
+@experiment("classifier-conversion", "Section 3.5: modality conversion", columns=("dataset", "task"), keep=conversions)
+def conversion(dataset, sources=("from_edges", "from_left"), colour_sources=("from_edges", "from_grey"),
+               models=("GON", "AE")):  # fmt: skip
+    coloured = dataset in COLOURED or dataset.startswith("folder:")
+    return [{"model": name, "task": source} for source in (colour_sources if coloured else sources) for name in models]
+
+
+@rule("C18", "classifier", says="with two latents at least 90% of the test images are named rightly; fails under half")
+def c18(classifier):
+    two = done(where(classifier, model="implicit GON", latents=2), "test_accuracy")
+    ceilings = collected(two, "ceiling")
+    for (row, dataset), runs in two.groupby(["row", "dataset"], sort=False):
+        outcome = graded(runs.test_accuracy.mean(), good=0.9, bad=0.5)
+        limit = ceilings[ceilings.hash.isin(runs.hash)].ceiling.max() if len(ceilings) else float("nan")
+        best = "" if limit != limit else f"; best linear latents {limit:.2f}"
+        text = say("{}, {}: accuracy {} {}{}", title({"dataset": dataset}, ["dataset"]), row, number(runs, "test_accuracy"),
+                   MARKS[outcome], best)
+        yield Finding(outcome, text, runs)

@@ -1,4 +1,4 @@
-"""A small folder of pictures, so that the page on your own images has something to show before you name yours."""
+"""GONs of your own images, and a small folder of pictures to show before you name yours."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,12 @@ from PIL import Image
 from ...data.official import patches
 from ...files import disk_space
 from ...runs.provenance import repository_root
+from ..experiment import experiment
+
+
+@experiment("your-images", "A convolutional and an implicit GON on any folder of images")
+def your_images(dataset):
+    return [{"model": "convolutional GON"}, {"model": "implicit GON"}]
 
 
 def example_folder(images=480, side=48):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from gonlib.book import drawings
 from gonlib.method.decoders import ImplicitDecoder, count_parameters
 from gonlib.runs import kept
 from gonlib.runs.store import Store
@@ -35,7 +36,7 @@ def run(tmp_path_factory):
 
 
 def test_kept_with_figure_4(run):
-    implicit.keep(run)
+    kept.keep(run, implicit.reconstructions)
     model = run.load_model()
     images = kept.pictures(run, "images")
     assert images.shape == (8, 1, 8, 8)
@@ -47,7 +48,7 @@ def test_kept_with_figure_4(run):
 
 
 def test_kept_with_super_resolution(run):
-    super_resolution.keep(run)
+    kept.keep(run, super_resolution.enlarged)
     scores, detail = kept.table(run, "scores"), kept.table(run, "detail")
     assert set(scores["size"]) == {16, 32} == set(detail["size"]) and set(scores.images) == {40}
     assert kept.pictures(run, "large").shape == (8, 1, 256, 256)
@@ -55,32 +56,25 @@ def test_kept_with_super_resolution(run):
     runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run, "hash": run.hash, "config": run.config}])
     tables = super_resolution.largest(kept.collected(runs, "detail"))
     assert set(tables["size"]) == {32}
-    fig = super_resolution.plot_detail(tables)
+    fig = drawings.plot_detail(tables)
     assert [axis.get_title() for axis in fig.axes] == ["shapes, 32 px"]
     plt.close(fig)
 
 
 def test_kept_with_interpolation(run):
-    interpolation.keep(run)
+    kept.keep(run, interpolation.between_images)
     frames, changes = interpolation.FRAMES, len(interpolation.CHANGES)
     assert kept.pictures(run, "slerp").shape[0] == kept.pictures(run, "lerp").shape[0] == interpolation.SHOWN * frames
     assert kept.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways
     assert len(kept.table(run, "smoothness")) == 4 * changes
     runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run}, {"column": "other", "state": "not run"}])
-    for fig, rows in ((interpolation.show_paths(runs, "slerp", "lerp"), 6), (interpolation.show_known(runs), 5 * changes)):
+    for fig, rows in ((drawings.show_paths(runs, "slerp", "lerp"), 6), (drawings.show_known(runs), 5 * changes)):
         assert len(fig.axes) == rows * frames
         plt.close(fig)
 
 
 def test_kept_with_monte_carlo(run):
-    monte_carlo.keep(run)
+    kept.keep(run, monte_carlo.sampled)
     noise = kept.table(run, "latent-noise")
     assert list(noise.fraction) == list(monte_carlo.FRACTIONS) and noise.variance[0] == 0
     assert kept.pictures(run, "sampled").shape == (6, 1, 8, 8)
-
-
-def test_nothing_is_computed_twice(run, monkeypatch):
-    for module in (implicit, super_resolution, interpolation, monte_carlo):
-        module.keep(run)
-        monkeypatch.setattr(module, "load_data", None)
-        module.keep(run)

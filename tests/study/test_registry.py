@@ -13,8 +13,9 @@ from gonlib.method.models import MODELS, Model, build
 from gonlib.runs import store
 from gonlib.runs.store import Store
 from gonlib.study import paper, registry
+from gonlib.study.experiment import Cell, split_names
 from gonlib.study.profiles import load_profile
-from gonlib.study.registry import EXPERIMENTS, Cell, split_names
+from gonlib.study.registry import EXPERIMENTS
 from gonlib.training import loop
 from gonlib.training.config import Config
 
@@ -28,7 +29,7 @@ TINY = {"dataset": "digits", "size": 8, "filters": 2, "latents": 4, "train_image
 def stores(tmp_path, monkeypatch):
     """A local store, which the environment names, and a recorded one, both empty."""
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path / "local"))
-    monkeypatch.setattr(registry, "recorded_store", lambda: Store(tmp_path / "recorded"))
+    monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path / "recorded"))
     return Store(tmp_path / "local"), Store(tmp_path / "recorded")
 
 
@@ -93,7 +94,7 @@ def test_table_1_is_seven_inference_rules():
 
 def test_only_a_data_set_of_the_paper_has_the_paper_s_number():
     cells = registry.get("table1").cells(None, datasets="digits cifar10")
-    numbers = {(cell.column, cell.row): cell.paper for cell in cells}
+    numbers = {(cell.factors["dataset"], cell.row): cell.paper for cell in cells}
     assert numbers["cifar10", "GON"] == (9.12, 0.03) and numbers["digits", "GON"] is None
 
 
@@ -189,7 +190,8 @@ def test_collected_runs(stores):
     assert list(zip(runs.row, runs.column, runs.seed, strict=True)) == [
         ("GON", "digits", 0), ("GON", "digits", 1), ("AE", "digits", 0), ("AE", "digits", 1)]  # fmt: skip
     metrics = {"test_error", "train_error", "parameters", "seconds", "steps"}
-    assert {"row", "column", "seed", "state", "hash", "run", "config", "paper"} | metrics <= set(runs.columns)
+    columns = {"row", "column", "model", "dataset", "seed", "state", "hash", "run", "config", "paper"}
+    assert columns | metrics <= set(runs.columns)
     for row in runs.itertuples():
         assert row.run.hash == row.hash == row.config.hash and row.test_error == row.run.metrics["test_error"]
     curves = registry.curves(runs)
@@ -225,7 +227,7 @@ def test_a_failed_run_lets_the_others_go_on(stores, monkeypatch):
 
 def test_the_recorded_runs_are_those_of_the_paper_profile(stores):
     runs = registry.recorded("table1")
-    assert set(runs.column) == {"mnist", "cifar10", "fashion_mnist", "coil20", "small_norb"} and set(runs.seed) == {0, 1, 2}
+    assert set(runs.dataset) == {"mnist", "cifar10", "fashion_mnist", "coil20", "small_norb"} and set(runs.seed) == {0, 1, 2}
     assert set(runs.state) == {"not run"} and set(runs.row) == set(paper.TABLE1)
 
 

@@ -1,19 +1,19 @@
 """The rules that judge claims: a verdict follows the numbers, and flips when they do."""
 
 import re
-from dataclasses import dataclass, field
 
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from study.fake_runs import FakeRun, table
 
 from gonlib.errors import UserError
 from gonlib.runs.store import Store
 from gonlib.study import ledger, registry
-from gonlib.study.judging import RULES
-from gonlib.study.ledger import compare, judge
+from gonlib.study.experiment import Experiment
+from gonlib.study.judging import compare
+from gonlib.study.ledger import RULES, judge
 from gonlib.study.paper import CLAIMS, TABLE1
-from gonlib.training.config import Config
 
 # --- when a difference counts ---
 
@@ -45,35 +45,6 @@ def test_missing_values_are_not_compared(values):
         compare(values, [1.0])
 
 
-# --- synthetic runs ---
-
-
-@dataclass
-class FakeRun:
-    """As much of a `Run` as a verdict reads."""
-
-    metrics: dict = field(default_factory=lambda: {"epochs": 500, "steps": 1000})
-    provenance: dict = field(default_factory=lambda: {"device": "a device"})
-    shots: pd.DataFrame | None = None
-    history: pd.DataFrame | None = None
-    snapshots = property(lambda self: (None, self.shots))
-
-    def summary(self):
-        return "a run"
-
-
-def table(values, metric="test_error", state="done", spread=0.01, seeds=3, **fields):
-    """Runs as `experiments.collect` gives them, from {(row, column): mean}; seeds differ by `spread`."""
-    lines = []
-    for (row, column), value in values.items():
-        dataset = column if column in TABLE1["GON"] else "digits"
-        for seed in range(seeds):
-            config = Config(dataset=dataset, seed=seed)
-            lines.append({"row": row, "column": column, "seed": seed, "state": state, "hash": f"{len(lines):016x}",
-                          metric: value + spread * (seed - 1), "run": FakeRun(**fields), "config": config})  # fmt: skip
-    return pd.DataFrame(lines)
-
-
 def as_published(**changes):
     """Table 1 as the paper has it, with some cells replaced: row__column=value."""
     values = {(row, column): mean for row, cells in TABLE1.items() for column, (mean, _) in cells.items()}
@@ -93,7 +64,7 @@ def test_the_papers_own_table_bears_out_its_claims(claim):
 
 def test_a_verdict_says_where_rows_have_fewer_seeds():
     runs = as_published()["table1"]
-    verdict = judge("C3", {"table1": runs[(runs.row != "GON") | (runs.seed == 0)]})
+    verdict = judge("C3", {"table1": runs[(runs.model != "GON") | (runs.seed == 0)]})
     assert "; 1 to 3 seeds; " in verdict.basis
 
 
@@ -130,14 +101,10 @@ def test_the_signal_after_three_seconds(error, expected):
     assert verdict.verdict == expected and "(step 10)" in verdict.sentence
 
 
-def with_tables(values, name, metric="test_error", **columns):
-    """Synthetic runs that keep a table: {(row, column): rows of the table as a dictionary}."""
-    runs = table(dict.fromkeys(values, 1.0), metric, seeds=1)
-    return runs, {run.hash: pd.DataFrame(values[run.row, run.column]) for run in runs.itertuples()}
-
-
-def judged(claim, monkeypatch, experiment, values, name):
-    runs, tables = with_tables(values, name)
+def judged(claim, monkeypatch, experiment, values, name, names=("model", "dataset")):
+    """The verdict from synthetic runs that keep a table: {values of the factors `names`: the table's rows}."""
+    runs = table(dict.fromkeys(values, 1.0), names=names, seeds=1)
+    tables = {run.hash: pd.DataFrame(values[tuple(run[list(names)])]) for _, run in runs.iterrows()}
 
     def collected(part, asked):
         parts = [tables[r.hash].assign(hash=r.hash, row=r.row, column=r.column) for r in part.itertuples()]
@@ -170,22 +137,22 @@ def test_latents_are_near_normal_or_not(monkeypatch, gon, vae, expected):
 @pytest.mark.parametrize("share, expected", [(0.8, "holds"), (0.55, "mixed"), (0.4, "fails")])
 def test_early_stopped_samples_keep_shapes_or_not(monkeypatch, share, expected):
     later = {"samples": 1.0, "normal pixels": 0.4, "test images": 1.0}
-    values = {("800 steps", "mnist"): [later | {"samples": share}], ("8,000 steps", "mnist"): [later]}
-    verdict = judged("C20", monkeypatch, "latents-early", values, "shapes")
+    values = {(800, "mnist"): [later | {"samples": share}], (8000, "mnist"): [later]}
+    verdict = judged("C20", monkeypatch, "latents-early", values, "shapes", ("stop", "dataset"))
     assert verdict.verdict == expected and "8,000" not in verdict.sentence
 
 
 @pytest.mark.parametrize("accuracy, expected", [(0.95, "holds"), (0.7, "mixed"), (0.4, "fails")])
 def test_two_latents_separate_the_classes_or_not(monkeypatch, accuracy, expected):
-    runs = table({("implicit GON", "2 latents"): accuracy, ("implicit GON", "10 latents"): 1.0}, "test_accuracy")
-    monkeypatch.setattr("gonlib.study.picture_rules.collected", lambda *_: pd.DataFrame())
+    runs = table({("implicit GON", 2): accuracy, ("implicit GON", 10): 1.0}, "test_accuracy", ("model", "latents"))
+    monkeypatch.setattr("gonlib.study.chapters.tasks.collected", lambda *_: pd.DataFrame())
     assert judge("C18", {"classifier": runs}).verdict == expected
 
 
 @pytest.mark.parametrize("wild, expected", [(0, "holds"), (1, "mixed"), (3, "fails")])
 def test_training_that_diverges(wild, expected):
     """Of eight settings some fail, or climb back; a claim on stability is told of failed runs too."""
-    runs = table({("GON", f"rate {i}"): 1.0 for i in range(8)}, seeds=1)
+    runs = table({("GON", i): 1.0 for i in range(8)}, names=("model", "learning_rate"), seeds=1)
     runs["run"] = [FakeRun(history=pd.DataFrame({"test_error": [9.0, 1.0, 3.0 if i < wild - 1 else 1.2]})) for i in range(8)]
     runs.loc[runs.index[7], "state"] = "failed" if wild else "done"
     verdict = judge("C15", {"settings-stability": runs})
@@ -218,19 +185,19 @@ def test_failed_runs_are_not_counted():
 
 def test_lowest_of_all_asks_for_all_methods():
     runs = as_published()["table1"]
-    assert judge("C2", {"table1": runs[runs.row != "GLO"]}).verdict == "not yet run"
-    assert judge("C2", {"table1": runs[runs.row != "10 steps"]}).verdict == "not yet run"
+    assert judge("C2", {"table1": runs[runs.model != "GLO"]}).verdict == "not yet run"
+    assert judge("C2", {"table1": runs[runs.model != "10 steps"]}).verdict == "not yet run"
 
 
 def test_below_all_others_is_confirmed_only_by_all_of_them():
     runs = as_published()["table1"]
-    assert judge("C1", {"table1": runs[runs.row != "Tied AE"]}).verdict == "not yet run"
+    assert judge("C1", {"table1": runs[runs.model != "Tied AE"]}).verdict == "not yet run"
     lower = as_published(**{f"AE__{column}": 0.01 for column in TABLE1["AE"]})["table1"]
-    assert judge("C1", {"table1": lower[lower.row.isin(["GON", "AE"])]}).verdict == "fails"
+    assert judge("C1", {"table1": lower[lower.model.isin(["GON", "AE"])]}).verdict == "fails"
 
 
 def rows_of(runs, row):
-    return runs[runs.row == row]
+    return runs[runs.model == row]
 
 
 def test_every_claim_has_a_rule_in_words():
@@ -241,8 +208,8 @@ def test_every_claim_has_a_rule_in_words():
 
 def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     """Even on a data set of the paper: only the schedule of profile `paper` counts."""
-    monkeypatch.setattr("gonlib.study.registry.recorded_store", lambda: Store(tmp_path))
-    monkeypatch.setattr("gonlib.study.registry.local_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
     runs = as_published()
     full, small = ledger.both(["C1"], runs)[0]
     assert full.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
@@ -252,18 +219,19 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     monkeypatch.setattr(ledger, "divide", lambda name, runs=None: (runs, runs[:0]))
     full, small = ledger.both(["C1"], runs)[0]
     assert (full.label, small.label) == ("holds", "not yet run")
-    states = ["done" if column == "mnist" else "not run" for column in runs["table1"].column]
+    states = ["done" if name == "mnist" else "not run" for name in runs["table1"].dataset]
     part = {"table1": runs["table1"].assign(state=states)}
     assert ledger.both(["C1"], part)[0][0].label == "holds, 1 of 5 data sets"
-    sizes = table({(row, f"{k} latents"): error for k in (32, 64) for row, error in (("GON", 1.0), ("AE", 2.0))})
-    sizes = sizes.assign(parameters=[1000 if row == "GON" else 2000 for row in sizes.row],
+    sizes = table({(row, k): error for k in (32, 64) for row, error in (("GON", 1.0), ("AE", 2.0))},
+                  names=("model", "latents"))
+    sizes = sizes.assign(parameters=[1000 if row == "GON" else 2000 for row in sizes.model],
                          state=["done" if column == "64 latents" else "not run" for column in sizes.column])
     assert ledger.both(["C7"], {"steps-and-gap-latents": sizes})[0][0].label == "holds, 1 of 2 columns"
 
 
 def test_a_data_set_that_is_not_the_papers_is_never_full_schedule(monkeypatch):
     cells = registry.get("table1").cells("smoke")
-    monkeypatch.setattr(registry.Experiment, "cells", lambda self, profile, **overrides: cells)
+    monkeypatch.setattr(Experiment, "cells", lambda self, profile, **overrides: cells)
     assert ledger.full_schedule("table1") == []
 
 

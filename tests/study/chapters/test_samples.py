@@ -75,7 +75,7 @@ def run_of(tmp_path, **changes):
 
 def test_what_is_kept_of_a_variational_model(tmp_path):
     run = run_of(tmp_path, variational=True, likelihood="bernoulli")
-    samples.keep_samples(run)
+    kept.keep(run, samples.from_the_prior)
     assert kept.pictures(run, "samples").shape == kept.pictures(run, "nearest").shape == (16, 1, 8, 8)
     assert set(kept.table(run, "diversity")) == {"spread", "novelty", "variety"}
     line = {"row": "VGON", "column": "digits", "state": "done", "seed": 0, "run": run}
@@ -92,17 +92,17 @@ def test_what_is_kept_of_a_variational_model(tmp_path):
                                                             "inference": "encoder"}])  # fmt: skip
 def test_what_is_kept_of_latents(tmp_path, changes):
     run = run_of(tmp_path, **changes)
-    latents.keep_latents(run)
+    kept.keep(run, latents.distribution)
     table = kept.table(run, "normality")
     assert table.groupby("kind").size().to_dict() == {"latents": 3, "random projections": 3}
     assert kept.table(run, "histogram")["latents"].sum() == 3 * 48
-    samples.keep_reconstructions(run)
+    kept.keep(run, samples.reconstructions)
     assert kept.pictures(run, "reconstructions").shape == kept.pictures(run, "images").shape
 
 
 def test_what_is_kept_of_a_fit(tmp_path):
     run = run_of(tmp_path, decoder="siren")
-    latents.keep_fitted(run)
+    kept.keep(run, latents.from_a_fit)
     shares = kept.table(run, "shapes").iloc[0]
     assert 0.1 <= shares["samples"] <= 1 and shares["test images"] > 0.4
     assert kept.pictures(run, "samples").shape == (16, 1, 8, 8)

@@ -5,28 +5,28 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from gonlib.runs import kept
+from gonlib.study.chapters.implicit import FIGURE_4
 from gonlib.study.ledger import judge
 from gonlib.training.config import Config
 
 
 @pytest.fixture
 def runs(tmp_path):
-    def make(table, rows, row="implicit GON", **metrics):
+    def make(table, rows, network=None, **metrics):
         config = Config(dataset="mnist", decoder="siren")
         (tmp_path / config.hash).mkdir()
         run = SimpleNamespace(folder=tmp_path / config.hash, metrics=metrics | {"epochs": 1, "steps": 1},
                               provenance={"device": "a device"}, summary=lambda: "a run")
-        kept.table(run, table, lambda: pd.DataFrame(rows))
-        return pd.DataFrame([{"row": row, "column": "mnist", "seed": 0, "state": "done", "hash": config.hash, **metrics,
-                              "run": run, "config": config}])
+        pd.DataFrame(rows).to_csv(run.folder / f"{table}.csv")
+        return pd.DataFrame([{"row": "a row", "column": "MNIST", "network": network, "seed": 0, "state": "done",
+                              "hash": config.hash, **metrics, "run": run, "config": config}])
 
     return make
 
 
 @pytest.mark.parametrize("error, verdict", [(7.0, "holds"), (8.0, "holds"), (10.0, "mixed"), (12.5, "fails")])
 def test_c10_measures_against_pca(runs, error, verdict):
-    found = runs("yardsticks", [{"pca_error": 8.0}], "34 latents, 4 x 32", test_error=error, parameters=4385)
+    found = runs("yardsticks", [{"pca_error": 8.0}], FIGURE_4, test_error=error, parameters=4385)
     judged = judge("C10", {"implicit-parameters": found})
     assert judged.verdict == verdict and "4,385 parameters" in judged.sentence and judged.hashes == tuple(found.hash)
 

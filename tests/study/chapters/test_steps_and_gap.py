@@ -6,7 +6,7 @@ import torch
 from gonlib.method.models import build
 from gonlib.runs import kept as extras
 from gonlib.study import registry
-from gonlib.study.chapters import more_steps
+from gonlib.study.chapters import steps_and_gap
 from gonlib.training.config import Config
 from gonlib.training.evaluation import evaluate
 
@@ -22,7 +22,7 @@ def test_each_line_is_the_error_with_that_many_steps(images, changes):
     config = Config(size=8, latents=4, filters=2, batch_size=16, **changes)
     torch.manual_seed(0)
     model = build(config, 1)
-    table = more_steps.by_steps(model, images, config, counts=(1, 2, 5))
+    table = steps_and_gap.by_steps(model, images, config, counts=(1, 2, 5))
     assert list(table.steps) == [1, 2, 5] and table.moved[0] == 0 and (table.moved[1:] > 0).all()
     assert model.inference.steps == config.inner_steps  # as before
     for line in table.itertuples():
@@ -34,6 +34,6 @@ def test_the_table_is_kept_with_the_runs_of_the_experiment(tmp_path, monkeypatch
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path))
     runs = registry.run("more-steps", "smoke", models=["GON", "1 step, detached"])
     kept = extras.collected(runs, "steps")
-    assert set(kept.row) == {"GON", "1 step, detached"} and sorted(set(kept.steps)) == list(more_steps.COUNTS)
+    assert set(kept.model) == {"GON", "1 step, detached"} and sorted(set(kept.steps)) == list(steps_and_gap.COUNTS)
     trained = kept[kept.steps == 1].set_index("row").error
     assert trained.to_dict() == pytest.approx(runs.set_index("row").test_error.to_dict(), rel=1e-5)

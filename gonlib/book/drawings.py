@@ -1,0 +1,146 @@
+"""Drawings of single chapters: activation functions, snapshots, histograms, paths between images, and the like."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+from matplotlib.colors import LogNorm
+
+from ..method.decoders import ACTIVATIONS
+from ..runs import kept
+from ..study.chapters.interpolation import FRAMES
+from ..study.chapters.super_resolution import largest
+from .figures import COLOURS, plot_curves, show_images
+
+
+def plot_activations(names):
+    """Each activation function with its first and second derivative, small panels; returns the figure (figure 3)."""
+    x = torch.linspace(-4, 4, 801, requires_grad=True)
+    fig, axes = plt.subplots(math.ceil(len(names) / 4), 4, figsize=(8, 1.9 * math.ceil(len(names) / 4)), sharex=True,
+                             sharey=True, squeeze=False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        function, derivative = ACTIVATIONS[name]
+        slope = derivative(x)
+        second = torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)
+        for values, style, label in ((function(x), "-", "$f$"), (slope, "--", "$f'$"), (second, "-", "$f''$")):
+            colour = COLOURS["AE"] if label == "$f''$" else "0.3"
+            axis.plot(x.detach(), values.detach(), style, color=colour, label=label, lw=1.4)
+        axis.set(title=name, ylim=(-1.3, 2.2))
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig
+
+
+def plot_classes(points, ax=None):
+    """Latents `z1`, `z2` coloured by `label`; those that a classifier `named` otherwise are crosses; returns the axes."""
+    ax = ax or plt.figure(figsize=(5.2, 4.2)).add_subplot()
+    colours = sns.color_palette("tab20" if points.label.max() > 9 else "tab10")
+    for label, part in points.groupby("label"):
+        right, wrong = part[part.named == part.label], part[part.named != part.label]
+        ax.scatter(right.z1, right.z2, s=9, color=colours[label % len(colours)], label=str(label), lw=0)
+        ax.scatter(wrong.z1, wrong.z2, s=12, color=colours[label % len(colours)], marker="x", lw=0.8)
+    ax.set(xlabel="first latent", ylabel="second latent")
+    ax.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.6)
+    return ax
+
+
+def show_snapshots(run, originals=None, rows=8, images=12):
+    """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8); returns the figure."""
+    shots, when = run.snapshots
+    keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
+    label = {int(i): f"{when.seconds[i]:.2g} s, step {when.step[i]:,}" for i in keep}
+    top = {} if originals is None else {"images": originals[:images]}
+    return show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55)
+
+
+def plot_seconds(runs, ax=None):
+    """Validation error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
+    shots = pd.concat([r.run.snapshots[1].assign(row=r.row, seed=r.seed) for r in runs.itertuples()])
+    ax = plot_curves(shots[shots.seconds > 0], x="seconds", ax=ax)
+    ax.axhline(shots.mean_image_error.iloc[0], color="0.5", ls=":", lw=1.2)
+    ax.set_xscale("log")
+    return ax
+
+
+def grid_of_errors(runs, metric="test_error"):
+    """Final errors as heat maps on one logarithmic colour scale: a panel per row, learning rate by batch size; the figure.
+
+    A run whose loss became NaN or infinite is an empty field marked "failed".
+    """
+    models = list(dict.fromkeys(runs.row))
+    fig, axes = plt.subplots(1, len(models), figsize=(3.6 * len(models), 2.9), sharey=True, squeeze=False)
+    done = runs[runs.state == "done"]
+    scale = LogNorm(done[metric].min(), done[metric].max())
+    for axis, model in zip(axes.flat, models, strict=True):
+        part = runs[runs.row == model]
+        part = part.assign(**{metric: part[metric].where(part.state == "done")})
+        values = part.pivot_table(index="learning_rate", columns="batch_size", values=metric, dropna=False)
+        text = values.map(lambda v: "failed" if math.isnan(v) else f"{v:.3g}")
+        sns.heatmap(values, annot=text, fmt="", norm=scale, cmap="viridis_r", ax=axis, cbar=axis is axes.flat[-1])
+        axis.set(title=model, xlabel="batch size", ylabel="learning rate" if axis is axes.flat[0] else "")
+    return fig
+
+
+def plot_histograms(runs):
+    """Histograms kept with runs (latents.py) beside the standard normal density: a panel per run; returns the figure."""
+    done = runs[runs.state == "done"]
+    fig, axes = plt.subplots(1, len(done), figsize=(max(2.6 * len(done), 4.8), 2.8), sharey=True, squeeze=False)
+    for axis, row in zip(axes.flat, done.itertuples(), strict=True):
+        counts = kept.table(row.run, "histogram")
+        width = counts.left[1] - counts.left[0]
+        middle = counts.left + width / 2
+        for kind in counts.columns[1:]:
+            axis.step(middle, counts[kind] / counts[kind].sum() / width, where="mid", label=kind, lw=1.3)
+        axis.plot(middle, np.exp(-(middle**2) / 2) / math.sqrt(2 * math.pi), "k:", lw=1, label="normal")
+        axis.set(title=f"{row.row}, {row.column}", yscale="log", ylim=(1e-4, 1), xlabel="standardised latent")
+    axes.flat[0].set_ylabel("density")
+    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return fig
+
+
+def show_paths(runs, *ways, pairs=3):
+    """Draw the paths kept with runs (rows of `experiment.collect`), a row for each pair and way; returns the figure."""
+    rows = {}
+    for run in runs[runs.state == "done"].itertuples():
+        strips = {way: kept.pictures(run.run, way) for way in ways}
+        for pair in range(pairs):
+            for way, strip in strips.items():
+                if strip is not None:
+                    rows[f"{run.column} {pair + 1}, {way}"] = strip.view(-1, FRAMES, *strip.shape[1:])[pair]
+    return show_images(kept.alike(rows), size=0.62)
+
+
+def show_known(runs):
+    """Draw for each known change of each run the true views, slerp, lerp and the cross-fade; returns the figure."""
+    rows = {}
+    for run in runs[runs.state == "done"].itertuples():
+        strip, table = kept.pictures(run.run, "known"), kept.table(run.run, "smoothness")
+        if strip is not None:
+            blocks = strip.view(-1, FRAMES, *strip.shape[1:])
+            ways = ["truth", *table.path.unique()]
+            names = [f"{change}: {way}" for change in table.change.unique() for way in ways]
+            rows |= {f"{run.column}, {name}": block for name, block in zip(names, blocks, strict=True)}
+    return show_images(kept.alike(rows), size=0.55)
+
+
+def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "GON")):
+    """Correlation with the truth against spatial frequency, a panel per data set at its largest size; returns the figure.
+
+    `detail` are the tables "detail" of `kept.collected`; dotted is the highest frequency of the small images.
+    """
+    detail = largest(detail)
+    columns = list(dict.fromkeys(detail.column))
+    fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
+    for axis, column in zip(axes.flat, columns, strict=True):
+        part = detail[(detail.column == column) & detail.method.isin(methods)]
+        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, ax=axis, errorbar=None,
+                     legend=axis is axes.flat[0])
+        axis.axvline(part.config.iloc[0].size / 2, ls=":", c="0.4")
+        axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
+                 ylabel="correlation with the truth")
+    axes.flat[0].legend(fontsize=8)
+    return fig

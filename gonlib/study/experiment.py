@@ -1,0 +1,197 @@
+"""An experiment: a table or figure of the paper as a grid of cells, each with its factors and its configurations."""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ..errors import UserError, unknown
+from ..method.models import MODELS
+from ..runs import kept, store
+from ..training.config import Config
+from .paper import DATASETS
+from .profiles import parameters
+
+FIELDS = {f.name: f.default for f in dataclasses.fields(Config) if f.name not in ("dataset", "seed")}
+
+# How the value of a factor is written in the titles of rows and columns; others are written as they are.
+TITLES: dict[str, str | Callable] = {
+    "dataset": lambda name: DATASETS.get(name, name),
+    "latents": "{} latents",
+    "filters": "{} filters",
+    "hidden": "{} units",
+    "spatial": "{0} x {0}",
+    "size": "{} px",
+    "batchnorm": lambda there: "with normalisation" if there else "without normalisation",
+    "bn_eps": "eps {:g}",
+    "latent_scale": "scale {:g}",
+    "origin_sd": "sd {:g}",
+    "learning_rate": "rate {:g}",
+    "batch_size": "batch {}",
+    "inner_fraction": "inner {:g}",
+    "outer_fraction": "outer {:g}",
+    "inner_steps": lambda steps: f"{steps} steps" if steps > 1 else "",
+    "free_steps": "{:,} steps",
+    "stop": "{:,} steps",
+    "kl_anneal": lambda epochs: f"annealed over {epochs} epochs" if epochs else "full weight from the start",
+    "task": lambda task: {"reconstruct": "image alone", "classify": "class alone"}.get(task, task.replace("_", " ")),
+}
+
+
+def title(factors: Mapping, names: Iterable[str]) -> str:
+    """The title of a row or column, made from those of a cell's factors that are named."""
+    words = [TITLES.get(name, "{}") for name in names]
+    texts = [word.format(factors[name]) if isinstance(word, str) else word(factors[name])
+             for name, word in zip(names, words, strict=True)]  # fmt: skip
+    return ", ".join(text for text in texts if text)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table, or a curve of a figure.
+
+    Attributes:
+        factors: What tells the cell from the others: `dataset` and, as the grid says, `model`, `latents`, ...
+        row, column: Titles for readers, made from the factors. Nothing selects by them.
+        configs: One configuration per seed.
+        paper: The paper's number as (mean, sd), or None.
+    """
+
+    factors: dict
+    row: str
+    column: str
+    configs: tuple
+    paper: tuple | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A table or figure of the paper (or one of ours) as a grid of configurations.
+
+    Attributes:
+        name: Its name on the command line and in the profiles.
+        title: What it is, in words.
+        grid: Function of a data set and of the grid's own parameters. It gives the factors of each cell as a
+            dictionary. `model` stands for the configuration of that name in `models.MODELS`, a factor named like a
+            field of `Config` sets that field, others are only names. Where that is not all, it gives pairs of the
+            factors and a dictionary of further changes to the configuration.
+        rows, columns: The factors that make the titles of rows and columns.
+        paper: The paper's numbers: model, then data set, to (mean, sd).
+        last: Models that cost most and teach least: run after everything else.
+        keep: Function (model, data, config) to {name: table or pictures}: what is kept beside a finished run, so that
+            it can be shown without its data.
+    """
+
+    name: str
+    title: str
+    grid: Callable
+    rows: tuple = ("model",)
+    columns: tuple = ("dataset",)
+    paper: Mapping = field(default_factory=dict)
+    last: tuple = ()
+    keep: Callable | None = None
+
+    @property
+    def parameters(self) -> dict:
+        """Name -> default of everything that can be set: `dataset`, `seeds`, the grid's own, every field of Config."""
+        own = {k: p.default for k, p in inspect.signature(self.grid).parameters.items() if p.default is not p.empty}
+        return FIELDS | {"dataset": "digits", "seeds": 1} | own
+
+    def cells(self, profile: str | dict | None = None, **overrides) -> list[Cell]:
+        """The grid's cells with a profile's parameters; overrides that are None are left to the profile.
+
+        Raises:
+            UserError: For an unknown name, a value that is not allowed, or an override that no cell can use.
+        """
+        cells, idle = self.expand(profile, **overrides)
+        for name in sorted(idle):
+            raise UserError(f"parameter {name} can change nothing in {self.name}: every cell of it sets its own.")
+        return cells
+
+    def expand(self, profile=None, **overrides) -> tuple[list[Cell], set[str]]:
+        """The grid's cells, and the names of those overrides that no cell can use."""
+        given = {k: v for k, v in overrides.items() if v is not None}
+        values = parameters(profile, self.name, given, self.parameters)
+        datasets, seeds = split_names(values.pop("dataset")), range(values.pop("seeds"))
+        if not seeds:
+            raise UserError("parameter seeds must be a whole number of at least 1.")
+        for name in values.get("models", []):
+            if name not in MODELS:
+                raise unknown("model", name, MODELS)
+        own = {k: values.pop(k) for k in list(values) if k not in FIELDS}
+        common = {k: v for k, v in values.items() if v != FIELDS[k]}
+        # one column must not mix data sets
+        columns = self.columns if len(datasets) == 1 or "dataset" in self.rows + self.columns else ("dataset", *self.columns)
+        cells, idle = [], set(given) & set(FIELDS)
+        for dataset in datasets:
+            for item in self.grid(dataset, **own):
+                factors, change = _change(item)
+                # a cell's own fields are what it is about: they win over parameters meant for all
+                fields = {"dataset": dataset, **common, **change}
+                configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in seeds)
+                factors = {"dataset": dataset, **factors}
+                stated = self.paper.get(factors.get("model"), {}).get(dataset)
+                cells.append(Cell(factors, title(factors, self.rows), title(factors, columns), configs, stated))
+                idle &= set(change)
+        return cells, idle
+
+    def finish(self, run, device="cpu"):
+        """Compute the tables and pictures that this experiment keeps beside a finished run, unless they are there."""
+        if self.keep and run.status == "done" and run.has_weights:
+            kept.keep(run, self.keep, device)
+
+
+def _change(item):
+    """The factors of a grid's item, and all that they change in the configuration."""
+    factors, change = item if isinstance(item, tuple) else (item, {})
+    fields = {name: value for name, value in factors.items() if name in FIELDS}
+    return factors, MODELS.get(factors.get("model"), {}) | fields | change
+
+
+def experiment(name: str, title: str, **options) -> Callable[[Callable], Experiment]:
+    """Make a grid function an `Experiment`; `options` are its other attributes."""
+    return lambda grid: Experiment(name, title, grid, **options)
+
+
+def models(*names: str) -> Callable:
+    """A grid with a row for each model, by default those named."""
+
+    def grid(dataset, models=names):
+        return [{"model": name} for name in models]
+
+    return grid
+
+
+def split_names(text) -> list[str]:
+    """Names in a text, separated by commas or blanks (a folder: path is one name); a list is itself."""
+    if not isinstance(text, str):
+        return list(text)
+    return [text] if text.startswith("folder:") else re.split(r"[,\s]+", text.strip())
+
+
+def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
+    """The runs of some cells, one a row, whether they are there or not.
+
+    Returns:
+        row, column, the cells' factors, seed, state ("done", "failed", "not run"), hash, every metric, `run` (the Run
+        or None), config, paper, and `factors`, the names of the columns that are factors.
+    """
+    rows = []
+    for cell in cells:
+        for config in cell.configs:
+            found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
+            about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "run": found,
+                     "state": found.status if found else "not run", "config": config, "paper": cell.paper}  # fmt: skip
+            rows.append((found.metrics if found else {}) | cell.factors | about | {"factors": tuple(cell.factors)})
+    return pd.DataFrame(rows)
+
+
+def curves(runs: pd.DataFrame) -> pd.DataFrame:
+    """The histories of `collect`ed runs as one long table: row, column, factors, seed, epoch, step, seconds, errors."""
+    parts = []
+    for _, one in runs[runs.run.notna()].iterrows():
+        parts.append(one.run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -1,0 +1,78 @@
+"""Numbers that link to the runs that made them, and sentences that hold them."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+# The paper's data that were not to be had where the recorded runs were made.
+WITHOUT_DATA = ("small_norb", "celeba", "lsun_bedroom")
+
+
+class Html(Markup):
+    """Text that a notebook shows as HTML. What is put into it by `format` is escaped, unless it is such text itself."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def say(template: str, *values) -> Html:
+    """A sentence: `template` with the values in its braces, which may be texts or linked numbers."""
+    return Html(template).format(*values)
+
+
+def mean_sd(values) -> tuple[float, float | None] | None:
+    """Mean and sd (n - 1) of finite values; the sd of one value is None, and so is the whole of no values."""
+    values = np.asarray([v for v in values if v is not None and math.isfinite(v)], float)
+    if not len(values):
+        return None
+    return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def written(mean: float, sd: float | None, digits: int = 2) -> str:
+    """A mean and sd as the book writes them: 0.41 ± 0.01."""
+    if digits == 0 and not sd:  # counts, such as parameters
+        return f"{mean:,.0f}"
+    return f"{mean:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
+
+
+def linked(text: str, runs: pd.DataFrame, note: str = "", recorded: dict | None = None) -> Html:
+    """Text that links to the runs it was made from, the first of them when clicked.
+
+    Args:
+        text: What is shown.
+        runs: Rows of `experiment.collect`.
+        note: Shown when the pointer rests on it.
+        recorded: `metric` and `digits` of a number that the runs record themselves, so that it can be held against them.
+    """
+    about = [Html(' data-{}="{}"').format(key, value) for key, value in (recorded or {}).items()]
+    if note:
+        about.append(Html(' title="{}"').format(note))
+    return Html('<a class="number" href="runs.html#run-{}" data-runs="{}"{}>{}</a>').format(
+        runs.hash.iloc[0], " ".join(runs.hash), Html("").join(about), text)
+
+
+def missing(runs: pd.DataFrame) -> Html:
+    """In words why these runs have no number."""
+    states = set(runs.state)
+    text = "failed" if "failed" in states else "–" if "done" in states else "not run yet"  # –: has no such number
+    if states == {"not run"} and "config" in runs and all(c.dataset in WITHOUT_DATA for c in runs.config):
+        text = "needs data"
+    return Html('<span class="state">{}</span>').format(text)
+
+
+def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:
+    """Mean ± sd of a metric over runs (rows of `experiment.collect`), linked to the runs that made it."""
+    done = runs[runs.state == "done"]
+    done = done.dropna(subset=[metric]) if metric in done else done[:0]
+    if done.empty:
+        return missing(runs)
+    if all(isinstance(run.metrics.get(metric), int) for run in done.run):
+        digits = 0  # counts, not measurements
+    # only what a run records itself can be held against it; a number derived from it links all the same
+    recorded = {"metric": metric, "digits": digits} if metric in done.iloc[0].run.metrics else None
+    note = f"{len(done)} seed{'s' * (len(done) != 1)}: {done.iloc[0].run.summary()}"
+    link = linked(written(*mean_sd(done[metric]), digits), done, note, recorded)
+    failed = (runs.state == "failed").sum()  # a mean over those that did not fail would hide them
+    return link + Html(' <span class="state">{} of {} failed</span>').format(failed, len(runs)) if failed else link

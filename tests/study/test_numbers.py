@@ -1,0 +1,129 @@
+"""Numbers that link to their runs, and tables of them."""
+
+import math
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+
+from gonlib.runs.store import Store
+from gonlib.study import numbers, tables
+from gonlib.training.config import Config
+
+
+def stored(row="GON", column="MNIST", seed=0, state="done", paper=None, **metrics):
+    """A row of `collect`, with a run that says where it comes from."""
+    run = SimpleNamespace(metrics=metrics, summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
+    return {"row": row, "column": column, "seed": seed, "state": state, "hash": f"{row}{column}{seed}".lower(),
+            "run": run if state != "not run" else None, "paper": paper} | metrics
+
+
+def three(values=(1.0, 2.0, 3.0), **fields):
+    return pd.DataFrame([stored(seed=i, test_error=v, **fields) for i, v in enumerate(values)])
+
+
+def test_mean_and_deviation():
+    assert numbers.mean_sd([1.0, 2.0, 3.0]) == (2.0, 1.0)
+    assert numbers.mean_sd([4.0]) == (4.0, None)
+    assert numbers.mean_sd([1.0, None, math.nan, 3.0]) == (2.0, pytest.approx(math.sqrt(2)))
+    assert numbers.mean_sd([]) is None
+    assert numbers.written(0.414, 0.006) == "0.41 ± 0.01" and numbers.written(5.4, None, digits=1) == "5.4"
+
+
+def test_a_number_links_to_its_runs():
+    link = BeautifulSoup(numbers.number(three(), "test_error"), "html.parser").a
+    assert link.text == "2.00 ± 1.00"
+    assert link["href"] == "runs.html#run-gonmnist0" and link["data-runs"].split() == [f"gonmnist{i}" for i in range(3)]
+    assert link["data-metric"] == "test_error" and link["data-digits"] == "2"
+    assert link["title"] == "3 seeds: mnist, 18 steps in 3 s on <cpu>"
+    assert numbers.number(three([0.5]), "test_error", digits=3).endswith(">0.500</a>")
+    assert numbers.number(three(), "test_error")._repr_html_().startswith("<a")
+
+
+@pytest.mark.parametrize("state, told", [("not run", "not run yet"), ("failed", "failed")])
+def test_what_is_not_there_is_said(state, told):
+    runs = pd.DataFrame([stored(seed=i, state=state) for i in range(2)])
+    made = BeautifulSoup(numbers.number(runs, "test_error"), "html.parser")
+    assert made.find("span", class_="state").text == told and made.a is None
+
+
+def test_a_number_that_runs_do_not_have_is_a_dash():
+    """A classifier alone has no error: it is not waiting to be run."""
+    assert BeautifulSoup(numbers.number(three(), "test_accuracy"), "html.parser").text == "–"
+
+
+def test_a_failed_seed_is_not_hidden_behind_the_others():
+    runs = pd.concat([three(), pd.DataFrame([stored(seed=3, state="failed", test_error=50.0)])])
+    made = BeautifulSoup(numbers.number(runs, "test_error"), "html.parser")
+    assert made.a.text == "2.00 ± 1.00" and "gonmnist3" not in made.a["data-runs"]
+    assert made.find("span", class_="state").text == "1 of 4 failed"
+
+
+def read(made):
+    """A table's cells by (row, column, heading)."""
+    soup = BeautifulSoup(made, "html.parser")
+    assert soup.find("div", class_="table-scroll") and soup.find("table", class_="results")
+    upper, lower = ([(th.text, int(th.get("colspan", 1))) for th in tr("th")[1:]] for tr in soup.thead("tr"))
+    columns = list(zip([text for text, width in upper for _ in range(width)], [text for text, _ in lower], strict=True))
+    return {(tr.th.text, *column): td.text for tr in soup.tbody("tr")
+            for column, td in zip(columns, tr("td"), strict=True)}
+
+
+def test_the_paper_s_numbers_stand_beside_ours():
+    recorded = three([0.4, 0.5, 0.6], paper=(0.41, 0.01))
+    recorded["hash"] = "full" + recorded.hash
+    runs = pd.concat([three(paper=(0.41, 0.01)), three([7.0], row="AE"), three([8.0], column="digits")])
+    cells = read(tables.table(runs, recorded=recorded))
+    assert cells["GON", "MNIST", "paper"] == "0.41 ± 0.01"
+    assert cells["GON", "MNIST", "recorded"] == "0.50 ± 0.10"
+    assert cells["GON", "MNIST", "just run"] == "2.00 ± 1.00"
+    assert cells["AE", "MNIST", "just run"] == "7.00" and cells["AE", "MNIST", "paper"] == ""
+    assert cells["GON", "digits", "just run"] == "8.00" and ("GON", "digits", "paper") not in cells
+    assert list(dict.fromkeys(row for row, *_ in cells)) == ["GON", "AE"]
+    assert ("GON", "MNIST", "paper") not in read(tables.table(runs, paper=False))
+
+
+def test_a_column_for_each_metric():
+    runs = pd.DataFrame([stored(row, test_error=error, seconds=12.0) for row, error in (("GON", 1.0), ("AE", 2.0))])
+    metrics = {"test_error": "error", "seconds": "seconds"}
+    cells = read(tables.table(runs, metrics))
+    assert cells["AE", "MNIST", "error"] == "2.00" and cells["GON", "MNIST", "seconds"] == "12.00"
+    recorded = runs.assign(test_error=0.1, hash="full" + runs.hash)
+    cells = read(tables.table(runs, metrics, recorded=recorded))  # neither hides the other
+    assert cells["AE", "MNIST", "error, recorded"] == "0.10" and cells["AE", "MNIST", "error, just run"] == "2.00"
+
+
+def test_a_table_of_what_was_never_run():
+    runs = pd.DataFrame([stored(row, state="not run", paper=(1.0, 0.1)) for row in ("GON", "AE")])
+    cells = read(tables.table(runs))
+    assert cells["AE", "MNIST", "just run"] == "not run yet" and cells["AE", "MNIST", "paper"] == "1.00 ± 0.10"
+
+
+def test_data_sets_with_results_come_first_and_a_row_can_be_added():
+    full = pd.DataFrame([stored(column=name, state=state, paper=(1.0, 0.1)) for name, state in (
+        ("MNIST", "not run"), ("Small NORB", "not run"), ("COIL-20", "done"))])
+    full = full.assign(config=[Config(dataset=name) for name in ("mnist", "small_norb", "coil20")])
+    row = {("COIL-20", "recorded"): 0.644, ("Small NORB", "recorded"): None}
+    cells = read(tables.table(three(column="digits"), recorded=full, results_first=True, below={"PCA": row}))
+    assert list(dict.fromkeys(top for _, top, _ in cells)) == ["digits", "COIL-20", "MNIST", "Small NORB"]
+    assert cells["PCA", "COIL-20", "recorded"] == "0.64" and cells["PCA", "Small NORB", "recorded"] == ""
+    assert cells["GON", "MNIST", "recorded"] == "not run yet" and cells["GON", "Small NORB", "recorded"] == "needs data"
+
+
+def test_recorded_runs_or_how_to_make_them(monkeypatch, tmp_path):
+    assert "<table" in tables.recorded("table1") and "paper" in tables.recorded("table1")
+    monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
+    line = tables.recorded("activations", transpose=True)
+    assert "<table" not in line and BeautifulSoup(line, "html.parser").text.startswith("Not run yet: 144 runs on cifar10")
+    assert "python -m gonlib run activations --profile paper" in line
+
+
+def test_a_shaded_table():
+    made = tables.shaded(pd.DataFrame({"a": [1.0, None]}), cmap="Blues", vmin=0, vmax=2).to_html()
+    assert "1.00" in made and "nan" not in made and 'class="dataframe results"' in made
+
+
+def test_a_table_of_nothing_says_so():
+    assert "not run yet" in tables.table(three()[:0])
+    assert tables.shaded(pd.DataFrame(), cmap="Blues").to_html()
