@@ -42,12 +42,14 @@ reproduce: $(READY)
 
 check: $(READY)
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+	$(VENV)/bin/deptry gonlib
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test: $(READY)
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/lint-imports
 	$(AS_CPU) $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 book: $(READY)

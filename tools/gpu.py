@@ -20,17 +20,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch  # noqa: E402
+import torch
 
 from gonlib import cli
 from gonlib.bench import measure
-from gonlib.method.normalisation import batchnorms  # noqa: E402
-from gonlib.runs import engines  # noqa: E402
-from gonlib.runs.store import Store  # noqa: E402
-from gonlib.training.config import Config  # noqa: E402
-from gonlib.training.evaluation import as_float  # noqa: E402
-from gonlib.training.forms import FORMS  # noqa: E402
-from gonlib.training.loop import Training  # noqa: E402
+from gonlib.method.normalisation import batchnorms
+from gonlib.runs import engines
+from gonlib.runs.store import Store
+from gonlib.training.config import Config
+from gonlib.training.evaluation import as_float
+from gonlib.training.forms import FORMS
+from gonlib.training.loop import Training
 
 SMALL = {"size": 16, "filters": 4, "latents": 8, "batch_size": 16, "epochs": 2}
 SIREN = {"decoder": "siren", "hidden": 16, "layers": 2}
@@ -75,7 +75,7 @@ def difference(run, other):
     for name, tensor in mine.items():
         if tensor.is_floating_point():
             scale = theirs[name].abs().max().clamp(min=1e-6)
-            worst = max(worst, float(((tensor - theirs[name]).abs().max() / scale)))
+            worst = max(worst, float((tensor - theirs[name]).abs().max() / scale))
         elif not torch.equal(tensor, theirs[name]):
             return float("inf")
     rows = zip(run.history, other.history, strict=True)

@@ -12,21 +12,30 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor, nn
 
-from ..method.decoders import BatchNorm, ConvDecoder, ImplicitDecoder
+from ..data.official import SHAPES
+from ..method.decoders import ConvDecoder, ImplicitDecoder
+from ..method.empirical_bayes import posterior_mean
 from ..method.models import Model
+from ..method.normalisation import BatchNorm
 from ..method.origin import encoder_matrix
 from ..runs import kept
 from ..runs.run import Run
-from ..runs.store import recorded_store
-from ..study import registry
+from ..runs.store import load_data, recorded_store
+from ..study import paper, registry
+from ..study.chapters.super_resolution import enlarge, render
+from ..training.evaluation import as_float
 from .figures import Html, as_cpu, signed
 
 ELEMENTS = Path(__file__).with_name("elements")
 PEN = 1.5 / 32  # radius of the pen, in image sides
+SHOWN = 6  # images to choose from under the zoom
+# Corners of the scenes of `shapes`, and inner over outer radius (an ellipse has none, and the ratio of its axes).
+CORNERS = {"ellipse": (0, 0.6), "square": (4, 0.5**0.5), "triangle": (3, 0.5), "star": (5, 0.45)}
 ACTIVATIONS = ("identity", "elu", "relu", "leaky_relu", "tanh", "sigmoid")  # those that gon.js knows
 
 # Strokes of the starting digits, in the middle 20/28 of the image as MNIST's are; x to the right, y down, from 0 to 1.
@@ -130,31 +139,94 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
     starts = written_digits(size)
     data = {"size": size, "channels": channels, "pen": PEN * size, "starts": [_bytes(x) for x in starts],
             "models": [exported(model) | {"name": name} for name, model in models.items()]}
-    caption = (f"Draw a digit, see a GON think. A GON with {gon.config.latents} latents and "
-               f"{gon.metrics['parameters']:,} parameters, {gon.config.size} × {gon.config.size} pixels, runs in this page. "
-               f"Trained on {gon.summary()}.")
+    caption = ("Draw a digit, see a GON think. What you draw is encoded and decoded in this page by a GON with "
+               f"{gon.config.latents} latents, {_made_by(gon)}.")
     alt = "A hand-written three, its residual at the origin, its latent as bars, and the picture the latent decodes to"
     return _element("gon-draw", data, _still_draw(models["GON"], starts[3:4]), alt, caption)
 
 
-def shown_pair(runs) -> list[Run]:
-    """The GON and the detached GON to show: those recorded on MNIST, if the book has them; else the two of `runs`.
+def ring(radius: float = 2.0, sigma: float = 0.7) -> Html:
+    """A noisy point to drag, and the step to its posterior mean, where the clean points lie on a circle.
 
-    `runs` is the experiment `gon` as `registry.run` gives it.
+    Args:
+        radius: of the circle, less than 4.
+        sigma: standard deviation of the noise to begin with.
     """
-    cells = registry.get("gon").cells("quick", dataset="mnist", epochs=10)
-    recorded = registry.collect(cells, [recorded_store()])
-    found = [run for run in recorded.run if run is not None and run.status == "done" and run.has_weights]
-    return found if len(found) == 2 else list(runs.run[:2])
+    caption = ("Equation 4 on a prior that is a circle: drag the noisy point, change the noise, and put the point at the "
+               "origin, where a GON starts.")
+    alt = "A circle, a noisy point outside it, and an arrow from the point to its posterior mean just inside the circle"
+    return _element("gon-ring", {"radius": radius, "sigma": sigma}, _still_ring(radius, sigma), alt, caption)
+
+
+def zoom(run: Run) -> Html:
+    """Test images at any zoom as an implicit GON draws them, beside bicubic interpolation and, for `shapes`, the truth."""
+    model, config, small = run.load_model(), run.config, _test_images(run)
+    with torch.no_grad(), model.evaluating():
+        z = model.encode(small)
+    data = {"size": config.size, "model": exported(model), "latents": z.tolist(), "images": [_bytes(x) for x in small]}
+    if config.dataset == "shapes":
+        data["scenes"] = _scenes(load_data(config.replace(train_images=1, test_images=SHOWN), "cpu").test_factors)
+    truth = " and the truth, with the signal-to-noise ratio in the window" if "scenes" in data else ""
+    caption = (f"Zoom without pixels. An implicit GON that saw {config.size} × {config.size} pixels draws test images "
+               f"at any zoom, beside bicubic interpolation of those pixels{truth}. It has {_made_by(run)}.")
+    alt = "One image four times as fine as its pixels: the pixels, bicubic interpolation, and the picture of a GON"
+    return _element("gon-zoom", data, _still_zoom(model, small[:1], z[:1]), alt, caption)
+
+
+# For each experiment that has an element: the element, and the runs recorded for it with their weights, as what
+# differs from the quick profile.
+OF_EXPERIMENTS = {
+    "gon": (draw, {"dataset": "mnist", "epochs": 10}),
+    "implicit": (zoom, {"dataset": "shapes"}),
+    "super-resolution-half": (zoom, {"dataset": "shapes", "train_images": 10000, "epochs": 40, "steps": 0}),
+}
+
+
+def element(name: str, runs: pd.DataFrame) -> Html:
+    """The element of an experiment's page, made of the runs recorded for it; without those, of the page's own.
+
+    Args:
+        name: of the experiment, a key of `OF_EXPERIMENTS`.
+        runs: what `registry.run` gives for it; of several data sets `shapes` is shown, because its truth is known.
+    """
+    make, changes = OF_EXPERIMENTS[name]
+    recorded = registry.collect(registry.get(name).cells("quick", **changes), [recorded_store()])
+    wanted = 2 if make is draw else 1
+    for found in (recorded.run, sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")):
+        usable = [run for run in found if run is not None and run.status == "done" and run.has_weights]
+        if len(usable) >= wanted:
+            return make(*usable[:wanted])
+    return Html('<p class="state">No run of this page is at hand with its weights, so there is nothing to play with.</p>')
+
+
+def _test_images(run):
+    """A few test images of a run, from the pictures kept with it or else from its data."""
+    found = [strip for name in ("small", "images") if (strip := kept.pictures(run, name)) is not None]
+    return as_float(found[0] if found else load_data(run.config, "cpu").test)[:SHOWN]
+
+
+def _scenes(factors):
+    """The factors of `shapes` for zoom.js, a dictionary for each scene."""
+    columns = pd.DataFrame({name: values.numpy() for name, values in factors.items()}).to_dict("records")
+    return [{**scene, "corners": CORNERS[SHAPES[int(scene["shape"])]]} for scene in columns]
+
+
+def _made_by(run):
+    """What made a model, in words for a caption, linked to the run."""
+    data = paper.DATASETS.get(run.config.dataset, run.config.dataset)
+    epochs = int(run.history.epoch.iloc[-1])
+    link = f'<a class="number" href="runs.html#run-{run.hash}" data-runs="{run.hash}">'
+    return (f"{run.metrics['parameters']:,} parameters, trained for {link}{epochs} epoch{'s' * (epochs != 1)} "
+            f"on {html.escape(data)}</a>")
 
 
 def _element(name, data, still, alt, caption):
-    """The HTML of an element: still picture, data, caption, scripts."""
+    """The HTML of an element: still picture, data, caption (HTML too), scripts."""
     block = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     script = "\n".join((ELEMENTS / f"{part}.js").read_text() for part in ("gon", "page", name.removeprefix("gon-")))
     return Html(f'<figure class="captioned live"><{name}><img alt="{html.escape(alt)}" src="{still}">'
                 f'<script type="application/json">{block}</script></{name}>'
-                f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+                f"<figcaption>{caption}</figcaption></figure>"
                 f"<script>(() => {{\n{script}}})();</script>")
 
 
@@ -186,4 +258,33 @@ def _still_draw(model, x):
         axis.imshow(as_cpu(image)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
     bars = z[0].numpy()
     axes[2].bar(range(len(bars)), bars, color=["#d8602b" if value > 0 else "#2f86c1" for value in bars])
+    return _picture(figure)
+
+
+def _still_ring(radius, sigma):
+    z0 = torch.tensor([[2.4, 1.6]], dtype=torch.float64)
+    mean = posterior_mean(lambda z: ring_density(z, radius, sigma), z0, sigma**2 * torch.eye(2, dtype=torch.float64))
+    figure, axis = plt.subplots(figsize=(3.6, 3.6))
+    axis.add_patch(plt.Circle((0, 0), radius, fill=False, color="#12a378", lw=2))
+    axis.annotate("", mean[0].tolist(), z0[0].tolist(), arrowprops={"arrowstyle": "-|>", "color": "#2f86c1"})
+    axis.plot(*z0[0].tolist(), "o", color="#d8602b")
+    axis.set(xlim=(-4, 4), ylim=(-4, 4), xticks=[], yticks=[], aspect="equal")
+    return _picture(figure)
+
+
+def ring_density(z0: Tensor, radius: float, sigma: float) -> Tensor:
+    """log p(z0), (..., 2) to (...), up to a constant, of points on a circle with normal noise."""
+    r = z0.norm(dim=-1)
+    return torch.special.i0e(radius * r / sigma**2).log() - (radius - r) ** 2 / (2 * sigma**2)
+
+
+@torch.no_grad()
+def _still_zoom(model, small, z, size=128):
+    pictures = {f"given: {small.shape[-1]} × {small.shape[-1]} pixels": small, "bicubic": enlarge(small, size, "bicubic"),
+                "the GON": render(model, z, size)}
+    figure, axes = plt.subplots(1, 3, figsize=(7, 2.6))
+    for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
+        axis.imshow(as_cpu(picture)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
+        axis.set_title(title, fontsize=9)
+        axis.set(xticks=[], yticks=[])
     return _picture(figure)

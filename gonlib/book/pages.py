@@ -158,4 +158,4 @@ def _as_rst(lines):
     parts = re.split(r"`+([^`]*)`+", "\n".join(lines))
     text = [re.sub(r"([\\*_|])", r"\\\1", part) for part in parts[::2]]
     code = [f"\\ ``{part}``\\ " if part.strip() else "" for part in parts[1::2]] + [""]
-    lines[:] = "".join(a + b for a, b in zip(text, code)).replace("\n\\ ``", "\n``").split("\n")
+    lines[:] = "".join(a + b for a, b in zip(text, code, strict=True)).replace("\n\\ ``", "\n``").split("\n")

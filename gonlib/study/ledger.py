@@ -30,7 +30,7 @@ class Verdict:
 
     claim: str
     verdict: str
-    sentence: Html = Html("")
+    sentence: Html = Html("")  # noqa: RUF009 (a text, never changed)
     basis: str = ""
     hashes: tuple = ()
     scope: str = "small"

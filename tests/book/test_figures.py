@@ -28,7 +28,7 @@ def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
 
 
 def test_a_captioned_figure_carries_its_picture_and_its_words():
-    fig, ax = plt.subplots()
+    fig, _ = plt.subplots()
     made = figures.captioned(fig, "errors < 1", 'a "plot"')
     plt.close(fig)
     assert "<figcaption>errors &lt; 1</figcaption>" in made

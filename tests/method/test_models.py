@@ -205,7 +205,7 @@ NO_MODEL = [
 @pytest.mark.parametrize("changes", NO_MODEL)
 def test_what_is_no_model_is_said_before_training(changes):
     config = Config(**(SMALL | changes))
-    with pytest.raises(ValueError) as fault:
+    with pytest.raises(ValueError) as fault:  # noqa: PT011 (looked at below)
         build(config, 1)
     with pytest.raises(UserError) as told:
         Training(config, load("digits", config.size, 20, 10))

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -184,7 +185,7 @@ def test_a_killed_worker_s_run_goes_on_from_its_checkpoint(tmp_path):
             time.sleep(0.01)
         begun.append((folder / "provenance.json").read_text())
         inode = os.stat(folder / "lock").st_ino
-        locks = [line.split() for line in open("/proc/locks")]
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
         (pid,) = {int(words[4]) for words in locks if words[5].endswith(f":{inode}")}
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)

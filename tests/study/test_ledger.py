@@ -41,7 +41,7 @@ def test_one_seed_asks_for_five_percent():
 
 @pytest.mark.parametrize("values", [[], [float("nan")], [1.0, float("inf")]])
 def test_missing_values_are_not_compared(values):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="finite values"):
         compare(values, [1.0])
 
 

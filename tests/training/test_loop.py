@@ -242,7 +242,7 @@ def test_progress(digits):
     seen = []
     train(tiny(), digits, progress=lambda fraction, text: seen.append((fraction, text)))
     fractions = [fraction for fraction, _ in seen]
-    assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] == 1
+    assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] == 1
     assert f"step {STEPS} of {STEPS}" in seen[-1][1]
 
 

@@ -28,7 +28,7 @@ class GonDraw extends LiveElement {
     <div class="stages">
       <div><h4>Draw: <b>x</b></h4><div class="pen"><canvas class="draw square" tabindex="0" role="img"
         aria-label="The image: draw with the pointer; arrow keys shift it, Delete clears it"></canvas></div>
-        <p>White on black, inside the dashed square.</p></div>
+        <p>White on black, in the dashed square. <button class="clear">Clear</button></p></div>
     </div>
     <div class="bar step"><span><b>z</b><sub>0</sub> = <b>0</b></span>
       <input type="range" class="t" min="0" max="1" step="0.01" value="1"
@@ -53,15 +53,8 @@ class GonDraw extends LiveElement {
   }
 
   controls() {
-    const starts = this.find(".starts"), button = (text, act) => {
-      const made = document.createElement("button");
-      made.textContent = text;
-      made.addEventListener("click", act);
-      starts.append(made);
-    };
-    thumbs(starts, this.starts, this.size, "starting digit", (i) => this.choose(i));
-    button("Clear", () => this.change(() => 0));
-    button("Reset the latent", () => this.change((x) => x));
+    thumbs(this.find(".starts"), this.starts, this.size, "Starting digit", (i) => this.choose(i));
+    this.find(".clear").addEventListener("click", () => this.change(() => 0));
     this.t = this.find(".t");
     this.t.addEventListener("input", () => this.redraw());
     this.find(".beside").addEventListener("change", () => this.redraw());
@@ -136,11 +129,11 @@ class ModelView {
     const holder = document.createElement("template");
     holder.innerHTML = `${label}
       <div><h4>Residual <b>x</b> − F(<b>0</b>)</h4><canvas class="residual square"></canvas>
-        <p>Orange: brighter than F(<b>0</b>); blue: darker.</p></div>
+        <p>Orange: <b>x</b> is brighter; blue: darker.</p></div>
       <div class="latent"><h4>Latent <b>z</b> = M<b>x</b> + <b>b</b></h4>
         <svg class="bars" preserveAspectRatio="none" viewBox="0 -1 ${this.gon.latents} 2" tabindex="0" role="slider"
           aria-label="The latent: left and right choose a number, up and down change it"></svg>
-        <p>Drag a bar. <output class="value"></output></p></div>
+        <p>Drag a bar. <output class="value"></output> <button class="reset">Reset</button></p></div>
       <div><h4>Picture F(<b>z</b>)</h4><canvas class="picture square"></canvas>
         <p>Squared error <output class="error"></output></p></div>`;
     const cells = [...holder.content.children];
@@ -155,6 +148,10 @@ class ModelView {
 
   controls() {
     this.chosen = 0;
+    this.find(".reset").addEventListener("click", () => {
+      this.encode(this.x);
+      this.host.redraw();
+    });
     follow(this.bars, (x, y) => {
       this.held ??= Math.floor(Math.min(0.999, Math.max(0, x)) * this.gon.latents);
       this.set(this.held, Math.min(1, Math.max(-1, 1 - 2 * y)) * this.limit);

@@ -83,7 +83,9 @@ class Siren {
   constructor({ omega, layers }) {
     this.omega = omega;
     this.layers = layers.map(({ weight, bias }) => ({ weight: unpack(weight), bias: unpack(bias) }));
-    this.channels = this.layers[this.layers.length - 1].bias.length;
+    this.weights = this.layers.reduce((sum, { weight }) => sum + weight.length, 0);
+    this.values = this.layers.map(({ bias }) => new Float32Array(bias.length)); // of each layer, at one point
+    this.channels = this.values[this.values.length - 1].length;
   }
 
   /** Choose the image: the latent's share of the first layer is the same at all coordinates. */
@@ -94,11 +96,14 @@ class Siren {
     this.columnWeights = bias.map((_, j) => weight[j * inputs + 1]);
   }
 
-  /** The outputs at one point, written to `out` from `at` on, `stride` apart. */
-  evaluate(row, column, out, at, stride) {
-    let x = this.start.map((s, j) => Math.sin(this.omega * (s + row * this.rowWeights[j] + column * this.columnWeights[j])));
+  /** The values of all channels at one point; the array is overwritten by the next call. */
+  at(row, column) {
+    let x = this.values[0];
+    for (let j = 0; j < x.length; j++) {
+      x[j] = Math.sin(this.omega * (this.start[j] + row * this.rowWeights[j] + column * this.columnWeights[j]));
+    }
     for (let l = 1; l < this.layers.length; l++) {
-      const { weight, bias } = this.layers[l], last = l === this.layers.length - 1, y = new Float32Array(bias.length);
+      const { weight, bias } = this.layers[l], last = l === this.layers.length - 1, y = this.values[l];
       for (let j = 0, w = 0; j < y.length; j++) {
         let sum = bias[j];
         for (let i = 0; i < x.length; i++, w++) sum += weight[w] * x[i];
@@ -106,6 +111,6 @@ class Siren {
       }
       x = y;
     }
-    for (let c = 0; c < x.length; c++) out[at + c * stride] = x[c];
+    return x;
   }
 }

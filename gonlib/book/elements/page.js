@@ -16,6 +16,7 @@ const STYLE = `
   .bar { display: flex; flex-wrap: wrap; gap: 0.4rem 0.6rem; align-items: center; margin: 0 0 0.8rem; }
   button { font: inherit; color: inherit; background: var(--surface); border: 1px solid var(--line); border-radius: 4px;
            padding: 0.15rem 0.6rem; min-height: 2rem; cursor: pointer; }
+  p button { padding: 0 0.45rem; min-height: 1.55rem; font-size: 0.8125rem; color: var(--pst-color-text-base, CanvasText); }
   button.thumb { padding: 0; width: 2.1rem; height: 2.1rem; min-height: 0; overflow: hidden; }
   button.thumb canvas { border: 0; border-radius: 0; height: 100%; }
   button:hover, button[aria-pressed="true"] { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
@@ -82,7 +83,7 @@ function thumbs(parent, pictures, size, name, chosen) {
   pictures.forEach((pixels, i) => {
     const button = document.createElement("button");
     button.className = "thumb";
-    button.setAttribute("aria-label", `${name} ${i + 1}`);
+    button.setAttribute("aria-label", `${name} ${i}`);
     button.append(document.createElement("canvas"));
     paint(button.firstChild, pixels, size);
     button.addEventListener("click", () => chosen(i));
