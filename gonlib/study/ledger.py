@@ -49,7 +49,8 @@ class Verdict:
 def judge(claim, runs, scope="small"):
     """The `Verdict` on one claim from {experiment: DataFrame of `experiments.collect`}; failed runs are not counted.
 
-    It holds, or fails, if everything found says so, is mixed otherwise, and not yet run if nothing was found.
+    It holds if everything found says so, fails if something speaks against it and nothing for it, is mixed otherwise,
+    and not yet run if nothing was found.
     """
     rule = RULES[claim]
     if rule.exact and scope == "full":
@@ -61,10 +62,10 @@ def judge(claim, runs, scope="small"):
     if not found:
         return Verdict(claim, "not yet run", scope=scope)
     outcomes = {f.outcome for f in found}
-    verdict = outcomes.pop() if len(outcomes) == 1 else "mixed"
+    verdict = "holds" if outcomes == {"holds"} else "fails" if "fails" in outcomes and "holds" not in outcomes else "mixed"
     used = pd.concat([f.runs for f in found])
     used = used[~used.hash.duplicated()]
-    return Verdict(claim, "mixed" if verdict == "undecided" else verdict, Html(". ").join(f.text for f in found),
+    return Verdict(claim, verdict, Html(". ").join(f.text for f in found),
                    basis(used), tuple(used.hash), scope)
 
 

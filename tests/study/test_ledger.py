@@ -11,7 +11,7 @@ from gonlib.errors import UserError
 from gonlib.runs.store import Store
 from gonlib.study import ledger, registry
 from gonlib.study.experiment import Experiment
-from gonlib.study.judging import compare
+from gonlib.study.judging import NO_RUNS, compare
 from gonlib.study.ledger import RULES, judge
 from gonlib.study.paper import CLAIMS, TABLE1
 
@@ -87,6 +87,26 @@ def test_verdicts_on_table_1_flip_when_the_data_do(claim, changes, expected):
     assert verdict.verdict == expected, verdict.sentence
 
 
+def test_full_length_runs_at_other_settings_can_refute_but_not_confirm():
+    """What other settings of the decoder show at full length counts as well (chapter 12)."""
+    names = ("model", "dataset", "change")
+    against = table({("GON", "coil20", "64 latents"): 2.2, ("AE", "coil20", "64 latents"): 2.0}, names=names, seeds=1)
+    against["hash"] = "f" + against.hash.str[1:]
+    for claim in ("C1", "C7"):
+        assert judge(claim, as_published() | {"settings-length": against}).verdict in ("mixed", "fails")
+        assert "64 latents" in judge(claim, {"settings-length": against}).sentence
+    same = as_published()["table1"].assign(change="as assumed")
+    assert judge("C1", as_published() | {"settings-length": same}).verdict == "holds"
+
+
+def test_glo_may_win_on_coil20_if_it_is_fitted_longer():
+    fits = table({(500, "coil20"): 6.0, (2000, "coil20"): 1.0}, names=("free_steps", "dataset"))
+    runs = as_published(GLO__coil20=6.0)
+    verdict = judge("C2", runs | {"glo-steps": fits})
+    assert verdict.verdict == "mixed" and "fitted in 2,000 steps GLO has" in verdict.sentence
+    assert "fitted in" not in judge("C2", runs | {"glo-steps": fits[fits.free_steps == 500]}).sentence
+
+
 @pytest.mark.parametrize("seconds, expected", [(300, "holds"), (5, "fails"), (30, "mixed")])
 def test_glo_takes_orders_of_magnitude_longer_or_not(seconds, expected):
     runs = table({("GON", "mnist"): 1.0, ("GLO", "mnist"): seconds}, "reconstruct_seconds")
@@ -115,6 +135,7 @@ def judged(claim, monkeypatch, experiment, values, name, names=("model", "datase
 
 
 @pytest.mark.parametrize("spread, novelty, expected", [(0.9, 1.2, "holds"), (0.9, 0.4, "mixed"), (0.9, 0.1, "fails"),
+                                                       (0.9, 1.9, "mixed"), (0.9, 2.7, "fails"),
                                                        (0.4, 1.0, "fails"), (0.7, 1.0, "mixed")])  # fmt: skip
 def test_samples_are_diverse_and_no_copies_or_not(monkeypatch, spread, novelty, expected):
     values = {("VGON", "mnist"): [{"spread": spread, "novelty": novelty}], ("VAE", "mnist"): [{"spread": 0, "novelty": 0}]}
@@ -216,7 +237,7 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")
     assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
 
-    monkeypatch.setattr(ledger, "divide", lambda name, runs=None: (runs, runs[:0]))
+    monkeypatch.setattr(ledger, "divide", lambda name, runs=None: (NO_RUNS if runs is None else runs, NO_RUNS))
     full, small = ledger.both(["C1"], runs)[0]
     assert (full.label, small.label) == ("holds", "not yet run")
     states = ["done" if name == "mnist" else "not run" for name in runs["table1"].dataset]

@@ -25,14 +25,15 @@ def latent_sizes(dataset, sizes=(32, 64, 128, 256, 512), models=PAIR):
 
 
 @rule("C16", "architectures-spatial", "architectures-filters", "architectures-latents",
-      says="GON's training error is below AE's at spatial sizes under 8 x 8, and above at 8 x 8; AE minus GON is smaller "
-      "with the most filters than with the fewest, and with the fewest latents than with the most")
+      says="GON's training error is below AE's at spatial sizes under a quarter of the image's side (8 x 8 of 32 x 32), and "
+      "above at a quarter, where two layers are left; AE minus GON is smaller with the most filters than with the fewest, "
+      "and with the fewest latents than with the most")
 def c16(architectures_spatial, architectures_filters, architectures_latents):
     for column, here in by_column(architectures_spatial):
-        side = here.spatial.iloc[0]
+        left = here.config.iloc[0].size // here.spatial.iloc[0]  # a decoder that enlarges by 4 has two layers
         pair = [(name, where(here, model=name)) for name in PAIR]
-        lower, higher = pair if side < 8 else pair[::-1]
-        if side <= 8:
+        lower, higher = pair if left > 4 else pair[::-1]
+        if left >= 4:
             yield below(column, lower, dict([higher]), "train_error")
     yield _lead(architectures_filters, "filters", smaller=max)
     yield _lead(architectures_latents, "latents", smaller=min)

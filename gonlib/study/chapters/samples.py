@@ -57,12 +57,13 @@ def beside_nearest(runs, n=12):
 
 
 @rule("C13", "samples", "samples-9b", says="two samples of a VGON are at least 0.8 times as far apart as two test images, "
-      "and samples no nearer to training images than half the distance of test images; fails under 0.5 and a quarter")
+      "and from the nearest training image they are 0.5 to 1.5 times as far as test images: nearer are copies, farther is "
+      "unlike any picture; fails if the first is under 0.5, or the second under 0.25 or over 2")
 def c13(samples, samples_9b):
     for runs in (samples, samples_9b):
         for found in judging.kept(where(runs, model="VGON"), "diversity"):
             spread, novelty = found.table.spread.mean(), found.table.novelty.mean()
-            good, bad = spread >= 0.8 and novelty >= 0.5, spread < 0.5 or novelty < 0.25
+            good, bad = spread >= 0.8 and 0.5 <= novelty <= 1.5, spread < 0.5 or not 0.25 <= novelty <= 2
             outcome = "holds" if good else "fails" if bad else "undecided"
             numbers = linked(f"spread {spread:.2f}, novelty {novelty:.2f}", found.runs)
             yield Finding(outcome, say("{}: {} {}", found.title, numbers, MARKS[outcome]), found.runs)

@@ -21,13 +21,16 @@ def glo_steps(dataset, fits=(100, 500, 2000)):
     return [{"model": "GLO", "free_steps": steps} for steps in fits]
 
 
-@rule("C1", "table1", says="GON's error is below that of AE, tied AE and 1 step detached on every data set")
-def c1(table1):
-    yield from models_below(table1, "GON", SINGLE_STEP[1:])
+@rule("C1", "table1", "settings-length", says="GON's error is below that of AE, tied AE and 1 step detached on every "
+      "data set, and at every other setting of the decoder that was run as long")
+def c1(table1, settings_length):
+    for runs in (table1, settings_length[~settings_length.hash.isin(table1.hash)]):
+        yield from models_below(runs, "GON", SINGLE_STEP[1:])
 
 
-@rule("C2", "table1", says="no method is below GON, except GLO on COIL-20, where it must be; on CIFAR-10 GLO ties")
-def c2(table1):
+@rule("C2", "table1", "glo-steps", says="no method is below GON, except GLO on COIL-20, where it must be; on CIFAR-10 GLO "
+      "ties. If GLO is below GON on COIL-20 only when its latents are fitted longer, that is undecided")
+def c2(table1, glo_steps):
     for column, here in by_column(table1):
         dataset, gon, glo = here.dataset.iloc[0], where(here, model="GON"), where(here, model="GLO")
         others = {name: where(here, model=name) for name in SEVEN if name not in ("GON", "GLO")}
@@ -42,10 +45,23 @@ def c2(table1):
         text = say("{}: GON {}; below it {}", column, number(gon, "test_error"), Html(", ").join(named) or "none")
         yield Finding("fails" if winners else "holds", text, here)
         if dataset == "coil20":
-            yield below(column, ("GLO", glo), {"GON": gon})
+            yield _glo_wins(column, glo, gon, where(glo_steps, dataset=dataset))
         if dataset == "cifar10" and len(glo):
             outcome = "holds" if compare(gon.test_error, glo.test_error).verdict == "undecided" else "fails"
             yield Finding(outcome, say("GLO {} ties {}", number(glo, "test_error"), MARKS[outcome]), glo)
+
+
+def _glo_wins(column, glo, gon, fits):
+    """That GLO is below GON, with what longer fits of its latents would change."""
+    found, fits = below(column, ("GLO", glo), {"GON": gon}), done(fits, "test_error")
+    if found is None or found.outcome == "holds" or fits.empty:
+        return found
+    for steps, longer in fits.groupby("free_steps"):
+        if compare(longer.test_error, done(gon, "test_error").test_error).verdict == "holds":
+            text = say("{}; but fitted in {} steps GLO has {}: it depends on the fit {}", found.text, f"{steps:,}",
+                       number(longer, "test_error"), MARKS["undecided"])
+            return Finding("undecided", text, pd.concat([found.runs, longer]))
+    return found
 
 
 @rule("C21", "table1", says="GLO takes at least 100 times as long as GON to reconstruct the validation set; fails "
@@ -58,5 +74,7 @@ def c21(table1):
         ratio = glo.reconstruct_seconds.mean() / max(gon.reconstruct_seconds.mean(), 1e-9)
         outcome = graded(ratio, good=100, bad=10)
         times = (number(part, "reconstruct_seconds", 3) for part in (gon, glo))
-        yield Finding(outcome, say("{}: GON {} s, GLO {} s, {} times {}", column, *times, f"{ratio:.3g}", MARKS[outcome]),
-                      pd.concat([gon, glo]))
+        fit = f" in {glo.free_steps.iloc[0]:,.0f} steps" if "free_steps" in glo else ""
+        text = say("{}: GON {} s, GLO{} {} s, {} times {}", column, next(times), fit, next(times), f"{ratio:.3g}",
+                   MARKS[outcome])
+        yield Finding(outcome, text, pd.concat([gon, glo]))

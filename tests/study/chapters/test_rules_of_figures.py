@@ -31,6 +31,15 @@ def test_the_papers_own_table_2_bears_out_its_claim():
     assert judge("C6", {"table2": table(wrong, "test_bits", BITS)}).verdict == "mixed"
 
 
+def test_a_vgon_that_always_diverges_counts_against_it():
+    runs = table(PUBLISHED, "test_bits", BITS)
+    vgon = (runs.model == "VGON") & (runs.dataset == "coil20")
+    verdict = judge("C6", {"table2": runs.assign(state=["failed" if bad else "done" for bad in vgon])})
+    assert verdict.verdict == "mixed" and "COIL-20: VGON, gaussian: " in verdict.sentence
+    one = runs.assign(state=["failed" if bad and seed == 0 else "done" for bad, seed in zip(vgon, runs.seed, strict=True)])
+    assert judge("C6", {"table2": one}).verdict == "holds"
+
+
 def test_gon_under_ae_with_half_the_parameters():
     def runs(values, ratio):
         frame = table(values, names=("model", "latents"))
@@ -63,6 +72,19 @@ def test_activations(changes, expected):
 def test_activations_are_judged_only_where_both_without_curvature_have_run():
     some = {key: value for key, value in ACTIVATIONS.items() if key[1] != "leaky_relu"}
     assert judge("C9", {"activations": table(some, names=CURVED)}).verdict == "not yet run"
+
+
+def test_the_control_of_activations_counts():
+    """That ReLU hurts says nothing of second derivatives if it hurts an autoencoder as much."""
+    alike = ACTIVATIONS | {("AE", name, 32): 3 * ACTIVATIONS["GON", name, 32] for name in ("elu", "relu", "leaky_relu")}
+    assert judge("C9", {"activations": table(alike, names=CURVED, seeds=1)}).verdict == "mixed"
+    milder = alike | {("AE", name, 32): 3.1 for name in ("relu", "leaky_relu")}
+    assert judge("C9", {"activations": table(milder, names=CURVED, seeds=1)}).verdict == "holds"
+
+
+def test_elu_is_not_compared_with_itself():
+    best = {key: value for key, value in ACTIVATIONS.items() if key[1] != "silu"}
+    assert "the best other is GON, leaky_relu" in judge("C9", {"activations": table(best, names=CURVED)}).sentence
 
 
 def test_architectures():
