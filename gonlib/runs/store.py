@@ -81,6 +81,9 @@ class Store:
 
     def find(self, config: Config) -> Run | None:
         """The run of a config as far as it is, complete or not; None if it has no numbers yet."""
+        sys.audit("gonlib.look", str(self.folder(config)))  # the book notes which runs a page looked for, there or not
+        if config.look != USUAL:
+            sys.audit("gonlib.look", str(self.folder(config) / "measured.csv"))
         return journal.find(self.folder(config), config)
 
     def state(self, config: Config) -> str:

@@ -9,7 +9,8 @@ from ..errors import unknown
 from ..runs import provenance
 from ..runs.schedule import Wanted
 from ..runs.store import find_run
-from .profiles import ALIASES, parse
+from .parameters import read
+from .profiles import ALIASES
 from .registry import EXPERIMENTS
 
 STATES = ("done", "recorded", "failed", "growing", "missing", "needs data")
@@ -38,7 +39,7 @@ def plan(names, profile, texts=()):
         if not takers:
             raise unknown("parameter", name, every)
         for e in takers:
-            overrides[e.name][name] = parse(name, text, known[e.name][name])
+            overrides[e.name][name] = read(name, text, known[e.name][name])
     planned = {e: e.expand(profile, **overrides[e.name]) for e in chosen}
     for e, (_, idle) in planned.items():
         for name in sorted(idle):  # what another experiment can use is meant for that one
