@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gonlib import cli
-from gonlib.data import datasets
+from gonlib.data import prepared
 from gonlib.errors import UserError
 from gonlib.method.models import MODELS
 from gonlib.runs import provenance
@@ -192,7 +192,7 @@ def test_time_left_is_steps_times_the_time_of_a_step(here, capsys):
 
 def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monkeypatch):
 
-    monkeypatch.setattr(datasets, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
+    monkeypatch.setattr(prepared, "prepare", lambda name, *rest: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
     arguments = ["small", "-p", "dataset", "mnist,digits", "-p", "seeds", "1"]
     _, out, _ = call(capsys, "status", *arguments)
     assert "  GON / MNIST   needs data (0 of 1)" in out

@@ -14,13 +14,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
 from ..method.inference import InferenceRule
 from ..method.models import build
 from ..runs import provenance
 from ..training.config import Config
-from ..training.evaluation import as_float
 from ..training.forms import arithmetic, choose, compiled_loss
 from ..training.loop import Training
 

@@ -123,15 +123,14 @@ def _named_after(path):
 
 def _check(name, value):
     """`UserError` if the value is not one that a run could have under this name."""
-    from ..data.datasets import NAMES, known_dataset
+    from ..data.registry import check_name
     from ..runs.store import check_device
     from ..training.config import Config, check_field  # here: they load torch, which building the pages alone does not need
 
     known = Config.__dataclass_fields__.get(name)
     if name in ("dataset", "datasets") and value is not None:
         for one in split_names(value):
-            if not known_dataset(one):
-                raise unknown("data set", one, [*NAMES, "folder:PATH"])
+            check_name(one)
     elif name == "device":
         check_device(value)
     elif known and value is not None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from statistics import median
 
-from ..data import datasets
+from ..data import registry as data
 from ..errors import unknown
 from ..runs import provenance
 from ..runs.schedule import Wanted
@@ -90,7 +90,7 @@ def state(config, stores):
         recorded = run.status == "done" and run.folder.parent != stores[0].root
         return ("recorded" if recorded else run.status), run
     if run is None and stores[0].state(config) == "missing":
-        return ("missing" if datasets.at_hand(config.dataset) else "needs data"), None
+        return ("missing" if data.at_hand(config.dataset) else "needs data"), None
     return "growing", run
 
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
 from ..method.decoders import count_parameters
@@ -19,7 +20,7 @@ from ..method.models import Model, build
 from ..method.tasks import image, mean_source
 from . import checkpoint as checkpoints
 from .config import Config
-from .evaluation import Evaluation, as_float, is_recorded
+from .evaluation import Evaluation, is_recorded
 from .forms import arithmetic, choose, compiled_loss, repeatable
 from .snapshots import Snapshots, is_point, next_point
 

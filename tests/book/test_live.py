@@ -9,6 +9,7 @@ import torch
 from browser import PHONE, Browser, needs_chromium
 
 from gonlib.book import export, live, stills
+from gonlib.data import as_float
 from gonlib.method import models
 from gonlib.method.decoders import count_parameters
 from gonlib.method.empirical_bayes import posterior_mean
@@ -16,7 +17,6 @@ from gonlib.runs.store import Store, load_data
 from gonlib.study.chapters.super_resolution import enlarge, render
 from gonlib.study.measures import psnr
 from gonlib.training.config import Config
-from gonlib.training.evaluation import as_float
 
 PAGE = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<style>img {{ max-width: 100% }}</style>{}")
