@@ -21,6 +21,7 @@ from ..training.snapshots import next_point
 from .progress import title
 
 CHECKPOINT, SNAPSHOTS = "checkpoint.safetensors", "snapshots.safetensors"
+KEPT = "kept.json"  # what was computed of the run's weights, by which function, from which source and data
 USUAL = Config().look  # how the history is measured
 FACTS = ("channels", "classes", "images", "parameters", "reconstruct_seconds")
 

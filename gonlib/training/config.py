@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from ..data.registry import check_name
 from ..errors import UserError, unknown
@@ -23,7 +23,7 @@ def _choice(default: str, names: Collection[str], asked: bool = False) -> Any:
     return field(default=default, metadata={"choices": names, "asked": asked})
 
 
-def _number(default: float, low: float, high: float = math.inf, asked: bool = False) -> Any:
+def _number(default: int | float, low: int | float, high: int | float = math.inf, asked: bool = False) -> Any:
     return field(default=default, metadata={"range": (low, high), "asked": asked})
 
 
@@ -90,7 +90,7 @@ class Config:
         check_name(self.dataset)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """A config from a dictionary; `UserError` for an unknown name, the nearest suggested."""
         names = [f.name for f in dataclasses.fields(cls)]
         for name in values:
@@ -98,7 +98,7 @@ class Config:
                 raise unknown("parameter", name, names)
         return cls(**values)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed."""
         return type(self).from_dict({**dataclasses.asdict(self), **changes})
 
@@ -117,7 +117,7 @@ class Config:
         return hashlib.sha256(self.trajectory.json.encode()).hexdigest()[:16]
 
     @cached_property
-    def trajectory(self) -> Self:
+    def trajectory(self) -> "Config":
         """This configuration with what is only asked of a run, and what cannot matter here, at its default."""
         idle = ASKED | self.irrelevant()
         return self.replace(**{f.name: f.default for f in dataclasses.fields(self) if f.name in idle})

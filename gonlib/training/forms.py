@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -115,16 +115,6 @@ def arithmetic(form: str = "eager") -> Iterator[None]:
                     setattr(owner, name, _held.pop((id(owner), name))[1])
 
 
-class Graph(Protocol):
-    """Work that was recorded once and can be launched again."""
-
-    def record(self, work: Callable[[], None]) -> None:
-        """Record what `work` launches."""
-
-    def replay(self) -> None:
-        """Launch it all again."""
-
-
 class Repeatable:
     """A piece of work that, from its second call on, is done by replaying a graph of its first.
 
@@ -135,7 +125,7 @@ class Repeatable:
     """
 
     def __init__(self, work: Callable[[], None], state: Callable[[], dict[str, Tensor]],
-                 generators: Sequence[torch.Generator] = (), graph: Graph | None = None):  # fmt: skip
+                 generators: Sequence[torch.Generator] = (), graph: Any = None):  # fmt: skip
         self.work, self.state, self.generators = work, state, generators
         self.graph, self.recorded = graph or CudaGraph(generators), False
 
