@@ -328,6 +328,14 @@ def test_a_race_runs_by_itself_when_started(show):
     assert browser.evaluate(ended) == "3"
 
 
+@needs_chromium
+@pytest.mark.slow
+def test_a_race_begins_at_its_end(show):
+    long = {"GON": ([3.0 - i / 250 for i in range(500)], None), "AE": ([2.0] * 400, None)}
+    browser = show(live.race({"recorded": table_of(**long)}))
+    assert browser.evaluate("document.querySelector('.live > *').find('.at').value") == "500 of 500"
+
+
 def test_a_race_without_runs_is_a_sentence():
     assert "no race" in live.race({"recorded": pd.DataFrame({"run": [None], "column": ["mnist"], "row": ["GON"]})})
 

@@ -54,7 +54,8 @@ class GonRace extends LiveElement {
     this.low = Math.log(0.95 * Math.min(...every));
     this.high = Math.log(Math.max(...every));
     this.last = Math.max(...rows.map(({ epochs }) => epochs[epochs.length - 1]));
-    this.slider.max = this.slider.value = this.last;
+    this.slider.max = this.last; // before the value, which it bounds
+    this.slider.value = this.last;
     this.find(".rows").style.setProperty("--count", rows.length);
     this.find(".rows").innerHTML = rows.map(({ colour, paper }) => `<div class="row"><span class="name"></span>
       <div class="track" style="--colour: ${colour}"><div class="line"></div><div class="dot"></div>
