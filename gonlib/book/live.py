@@ -85,6 +85,8 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
             "models": [exported(model) | {"name": name} for name, model in models.items()]}
     caption = ("Draw a digit, see a GON think. What you draw is encoded and decoded in this page by a GON with "
                f"{gon.config.latents} latents, {_made_by(gon)}.")
+    if detached:
+        caption += f" The detached model has {_made_by(detached)}."
     alt = "A hand-written three, its residual at the origin, its latent as bars, and the picture the latent decodes to"
     return _element("gon-draw", data, stills.draw(models["GON"], starts[3:4]), alt, caption)
 
@@ -158,6 +160,8 @@ OF_EXPERIMENTS = {
 def element(name: str, runs: pd.DataFrame) -> Html:
     """The element of an experiment's page, made of the runs recorded for it; without those, of the page's own.
 
+    A run is shown as far as it has been trained.
+
     Args:
         name: of the experiment, a key of `OF_EXPERIMENTS`.
         runs: what `registry.run` gives for it; of several data sets `shapes` is shown, because its truth is known.
@@ -165,8 +169,9 @@ def element(name: str, runs: pd.DataFrame) -> Html:
     make, changes = OF_EXPERIMENTS[name]
     recorded = registry.collect(registry.get(name).cells("quick", **changes), [recorded_store()])
     wanted = 2 if make is draw else 1
-    for found in (recorded.run, sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")):
-        usable = [run for run in found if run is not None and run.status == "done" and run.has_weights]
+    own = sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")
+    for found in (recorded.run.dropna(), own):
+        usable = [run for run in (Run(one.folder) for one in found) if not run.failed and run.has_weights]
         if len(usable) >= wanted:
             return make(*usable[:wanted])
     return Html('<p class="state">No run of this page is at hand with its weights, so there is nothing to play with.</p>')

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .. import files
 from ..errors import UserError
 from ..method import models
 from ..training import loop
@@ -20,6 +21,7 @@ from ..training.snapshots import next_point
 from .progress import title
 
 CHECKPOINT, SNAPSHOTS = "checkpoint.safetensors", "snapshots.safetensors"
+KEPT = "kept.json"  # what was computed of the run's weights, by which function, from which source and data
 USUAL = Config().look  # how the history is measured
 FACTS = ("channels", "classes", "images", "parameters", "reconstruct_seconds")
 
@@ -197,13 +199,10 @@ class Run:
                             f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            lost = model.load_state_dict(self._tensors(file.name), strict=False)
-        except RuntimeError as fault:
+            model.load_stored(self._tensors(file.name))
+        except ValueError as fault:
             raise damaged(self.folder) from fault
-        # The training images' own latents (GLO) are not stored.
-        if lost.unexpected_keys or [k for k in lost.missing_keys if not k.startswith("inference.")]:
-            raise damaged(self.folder)
-        return model.to(check_device(device))
+        return model.to(check_device(device)).ready()
 
     @property
     def all_snapshots(self) -> int:
@@ -240,16 +239,16 @@ class Run:
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         try:
-            return safetensors.torch.load_file(self.folder / name)
-        except (OSError, SafetensorError) as fault:
+            return safetensors.torch.load_file(files.plain(self.folder / name))
+        except (FileNotFoundError, ValueError, SafetensorError) as fault:
             raise damaged(self.folder) from fault
 
     def _table(self, name: str) -> pd.DataFrame:
         try:
-            return pd.read_csv(self.folder / name)
+            return pd.read_csv(files.plain(self.folder / name))
         except pd.errors.EmptyDataError:  # it failed before the end of the first epoch
             return pd.DataFrame()
-        except (OSError, ValueError) as fault:
+        except (FileNotFoundError, ValueError) as fault:
             raise damaged(self.folder) from fault
 
     def __repr__(self) -> str:
@@ -258,8 +257,9 @@ class Run:
 
 def read_config(folder: Path) -> Config:
     """The trajectory of a run's folder, whose name is its hash."""
+    values = read_json(folder, "config.json")
     try:
-        config = Config.from_dict(read_json(folder, "config.json"))
+        config = Config.from_dict(values)
     except UserError as fault:
         raise damaged(folder) from fault
     if config.hash != folder.name or config != config.trajectory:
@@ -270,8 +270,8 @@ def read_config(folder: Path) -> Config:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A dictionary that a run's folder holds as JSON."""
     try:
-        found = json.loads((folder / name).read_text())
-    except (OSError, ValueError) as fault:
+        found = json.loads(files.plain(folder / name).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError) as fault:
         raise damaged(folder) from fault
     if not isinstance(found, dict):
         raise damaged(folder)
