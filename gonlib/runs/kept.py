@@ -107,8 +107,9 @@ def gallery(runs, *names):
 
 
 def alike(pictures):
-    """{title: (N, C, H, H)} with all pictures of the largest size and number of channels among them."""
-    side = max((strip.shape[-1] for strip in pictures.values()), default=0)
-    channels = max((strip.shape[1] for strip in pictures.values()), default=0)
-    return {title: torch.nn.functional.interpolate(strip, side).expand(-1, channels, -1, -1)
-            for title, strip in pictures.items()}
+    """{title: (N, C, H, H)}, or pairs of them, with all pictures of the largest size and number of channels among them."""
+    pairs = list(pictures.items() if isinstance(pictures, dict) else pictures)
+    side = max((strip.shape[-1] for _, strip in pairs), default=0)
+    channels = max((strip.shape[1] for _, strip in pairs), default=0)
+    made = [(title, torch.nn.functional.interpolate(strip, side).expand(-1, channels, -1, -1)) for title, strip in pairs]
+    return dict(made) if isinstance(pictures, dict) else made

@@ -22,6 +22,14 @@ def say(template: str, *values) -> Html:
     return Html(template).format(*values)
 
 
+def prose(lines) -> Html:
+    """Sentences as paragraphs of a page; several that belong together as a list."""
+    lines = list(lines)
+    if len(lines) < 2:
+        return Html("").join(Html("<p>{}</p>").format(line) for line in lines)
+    return Html("<ul>{}</ul>").format(Html("").join(Html("<li>{}</li>").format(line) for line in lines))
+
+
 def mean_sd(values) -> tuple[float, float | None] | None:
     """Mean and sd (n - 1) of finite values; the sd of one value is None, and so is the whole of no values."""
     values = np.asarray([v for v in values if v is not None and math.isfinite(v)], float)

@@ -78,6 +78,32 @@ interpolation = Experiment("interpolation", "Figure 6: from one latent to anothe
                            keep=between_images)
 
 
+def summary(smooth: pd.DataFrame) -> pd.DataFrame:
+    """The kept tables "smoothness", a line per data set, change and way; empty if no true views are known."""
+    if smooth.empty:
+        return smooth
+    values = ["monotone", "largest_jump", "off_path", "pairs"]
+    table = smooth.pivot_table(index=["column", "change", "path"], values=values, sort=False)
+    return table.round(2).rename_axis(["data", "change", "path"])
+
+
+def sentences(smooth: pd.DataFrame) -> list[str]:
+    """How smoothly slerp and lerp move past the true views, from the kept tables "smoothness"."""
+    if smooth.empty:
+        return ["The true views between two images are known for shapes and coil20 only: on other data nothing is measured."]
+    lines = []
+    for (column, change), part in smooth.groupby(["column", "change"], sort=False):
+        monotone, off = (part.groupby("path")[name].mean() for name in ("monotone", "off_path"))
+        lines.append(f"{column}, {change}: slerp is monotone for {monotone.slerp:.0%} of {part.pairs.iloc[0]:.0f} pairs "
+                     f"(lerp {monotone.lerp:.0%}, the views reconstructed {monotone['views']:.0%}); the nearest true view is "
+                     f"{off.slerp:.2f} away ({off.lerp:.2f}; {off['views']:.2f}).")
+    off = smooth.pivot_table(index=["column", "change"], columns="path", values="off_path", sort=False)
+    beyond = [(off[way] / off["views"] - 1).mean() for way in ("slerp", "lerp")]
+    lines.append(f"Off the true path beyond what reconstruction alone is off: slerp {beyond[0]:+.0%}, "
+                 f"lerp {beyond[1]:+.0%}, on average over {len(off)} changes. Slerp is nearer than lerp in {(off.slerp < off.lerp).sum()} of them.")
+    return lines
+
+
 @rule("C12", "interpolation", says="on the way from one picture to another of different size or rotation, the nearest true "
       "view goes from end to end without a step back for nine pairs in ten; fails for fewer than half")
 def c12(interpolation):

@@ -123,6 +123,36 @@ def largest(tables):
     return tables[tables["size"] == tables.groupby("hash")["size"].transform("max")]
 
 
+def by_size(scores: pd.DataFrame) -> pd.DataFrame:
+    """The kept tables "scores" as rows for a table: methods by data set and size."""
+    if scores.empty:
+        return scores
+    return scores.assign(row=scores.method, column=scores.column + ", " + scores["size"].astype(str) + " px")
+
+
+def score_sentences(scores: pd.DataFrame) -> list[str]:
+    """For each data set and size, what the decoder adds to its own reconstruction enlarged."""
+    lines = []
+    for (column, size), part in scores.groupby(["column", "size"], sort=False) if len(scores) else ():
+        psnr, small = part.groupby("method").psnr.mean(), part.config.iloc[0].size
+        lines.append(
+            f"{column}, {small} to {size} px, {part.images.iloc[0]} images: the decoder adds "
+            f"{psnr['GON'] - psnr['bicubic of the GON']:+.2f} dB to its own reconstruction enlarged, and is "
+            f"{psnr['GON'] - psnr['bicubic']:+.2f} dB from bicubic of the image itself. Ignoring where pixels lie: "
+            f"{psnr['GON, published grid'] - psnr['GON']:+.2f} dB.")
+    return lines
+
+
+def detail_sentences(detail: pd.DataFrame) -> list[str]:
+    """The mean correlation with the truth at frequencies that the small images cannot hold."""
+    lines = []
+    for column, part in largest(detail).groupby("column", sort=False) if len(detail) else ():
+        beyond = part[part.frequency > part.config.iloc[0].size / 2].groupby("method").correlation.mean()
+        each = ", ".join(f"{name} {beyond[name]:.2f}" for name in ("bicubic", "bicubic of the GON", "GON"))
+        lines.append(f"{column}, mean correlation beyond what the small images hold: {each}.")
+    return lines
+
+
 @rule("C11", "super-resolution-half", says="enlarged to its true size, the model's picture is nearer to the truth than its "
       "own small reconstruction enlarged bicubically, by 0.1 dB: else no detail was added")
 def c11(super_resolution_half):
