@@ -1,4 +1,4 @@
-"""The command line: python -m gonlib run|status|why|merge|book|bench."""
+"""The command line: python -m gonlib run|status|why|merge|migrate|book|bench."""
 
 import argparse
 import importlib
@@ -81,9 +81,10 @@ def parser(argv):
     run.add_argument("--store", type=given_path, metavar="FOLDER", help="use this run store alone")
     run.add_argument("--pack", type=given_path, metavar="FILE", help="at the end, pack the runs: a .tar, .tar.gz or .tar.xz")
     run.add_argument("--no-weights", action="store_true", help="keep numbers only")
-    run.add_argument("--form", default="auto", help="how a step runs: auto (captured on a GPU, eager on the CPU), eager, "
-                     "compiled, captured or compiled+captured")
-    run.add_argument("--at-once", type=int, default=1, metavar="N", help="runs at a time on the device")
+    run.add_argument("--form", default="auto", help="how a step runs: auto (captured on a GPU, eager on the CPU, there "
+                     "compiled for long runs), eager, compiled, captured or compiled+captured")
+    run.add_argument("--at-once", type=int, default=1, metavar="N",
+                     help="runs at a time: on a CPU as many processes, with a thread each")
     run.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on the cluster at RAY_ADDRESS")
     run.add_argument("--gpus-per-run", type=float, metavar="X", help="share of a GPU for each run of the engine ray")
     status = add("status", status_command, "Show which runs are there and the time that the others would take.")
@@ -100,6 +101,8 @@ def parser(argv):
     merge.add_argument("paths", nargs="+", type=given_path, metavar="PATH")
     merge.add_argument("--into", choices=("local", "recorded"), default="local", help="recorded: the book's own runs")
     merge.add_argument("--no-weights", action="store_true", help="leave weights out")
+    migrate = add("migrate", migrate_command, "Bring a store of the layout before runs grew to today's, once.")
+    migrate.add_argument("store", metavar="local|recorded|FOLDER")
     for name, place, text in (("book", "book.notebooks", "Execute the notebooks and build the book."),
                               ("bench", "bench.measure", "Measure speed.")):
         command = add(name, None, text)
@@ -121,11 +124,12 @@ def seconds(text):
 
 
 def run_command(args):
-    """Train what is missing; see `Runs`."""
+    """Train what is missing; see runs/schedule.py."""
     began = time.monotonic()
     from .runs.packs import kind_of
+    from .runs.schedule import Schedule
     from .runs.store import Store, local_store, recorded_store
-    from .study.status import plan
+    from .study.status import plan, wanted
 
     if args.pack:
         kind_of(args.pack)
@@ -135,10 +139,10 @@ def run_command(args):
     stores = [Store(args.store)] if args.store else [local_store(), recorded_store()]
     # Writing the last checkpoint and the pack takes time too.
     deadline = began + args.budget - min(10, args.budget / 20) if args.budget is not None else None
-    work = Runs(planned, stores, deadline, not args.no_weights, *_engine(args))
+    work = Schedule(wanted(planned), stores, *_engine(args), deadline, not args.no_weights)
     work.take()
     if args.pack:
-        left_out = stores[0].pack(args.pack, work.configs(), weights=not args.no_weights)
+        left_out = stores[0].pack(args.pack, list(work.todo), weights=not args.no_weights)
         print(f"packed into {args.pack}")
         for name in left_out:
             print(f"not packed: {name}, which another process is just changing; run the same command again.")
@@ -165,87 +169,12 @@ def _engine(args):
     if args.gpus_per_run is not None:
         raise UserError("--gpus-per-run is for --engine ray.")
     device = _device(args)
-    options = {"device": device, "form": choose(args.form, device)}
+    choose(args.form, device)  # a form that cannot run here is told before anything starts
+    options = {"device": device, "form": args.form}
     if args.at_once > 1:
-        return partial(engines.at_once, runs=args.at_once, **options), device
+        together = engines.at_once if device.startswith("cuda") else engines.in_processes
+        return partial(together, runs=args.at_once, **options), device
     return partial(engines.one_by_one, **options), device
-
-
-class Runs:
-    """The runs of planned experiments: each config once, in the experiments' order."""
-
-    def __init__(self, planned, stores, deadline, keep_weights, engine, device):
-        self.todo, self.stores, self.deadline, self.engine, self.device = {}, stores, deadline, engine, device
-        self.keep_weights, self.failed, self.without_data, self.trained = keep_weights, [], {}, 0
-        self.experiments = {}  # config hash -> those that keep pictures and tables of its run
-        everything = [(experiment, cell) for experiment, cells in planned for cell in cells]
-        everything.sort(key=lambda pair: pair[1].factors.get("model") in pair[0].last)  # stable
-        for experiment, cell in everything:
-            for config in cell.configs:
-                name = f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}"
-                self.todo.setdefault(config.hash, (name, config))
-                self.experiments.setdefault(config.hash, []).append(experiment)
-        self.left = dict(self.todo)
-
-    def configs(self):
-        """All configs."""
-        return [config for _, config in self.todo.values()]
-
-    def take(self):
-        """Train until all are finished or the deadline comes; data that are missing hold up only their own runs."""
-        options = {"deadline": self.deadline, "keep_weights": self.keep_weights}
-        for config, run in self.engine(self._pending(), self.stores[0], **options):
-            self.trained += 1
-            self._finished(run)
-            self._line(self.todo[config.hash][0], run)
-
-    def _pending(self):
-        """The configs to train, in order; those that are there already are ticked off on the way."""
-        from .runs.store import find_run, load_data
-
-        for _, config in list(self.todo.values()):
-            run = find_run(config, self.stores)
-            if run:
-                try:
-                    self._finished(run)
-                except UserError as fault:
-                    self.without_data[config.dataset] = str(fault)
-                continue
-            if self.deadline is not None and time.monotonic() > self.deadline:
-                return
-            if config.dataset not in self.without_data:
-                try:
-                    load_data(config, self.device)
-                except UserError as fault:
-                    self.without_data[config.dataset] = str(fault)
-            if config.dataset not in self.without_data:
-                yield config
-
-    def _finished(self, run):
-        """Tick a run off, and keep of it what its experiments keep: another experiment may have trained it."""
-        name, _ = self.left.pop(run.hash)
-        if run.status == "failed":
-            self.failed.append((name, run))
-        for experiment in self.experiments[run.hash]:
-            experiment.finish(run, self.device)
-
-    def _line(self, name, run):
-        numbers = {key: run.metrics[key] for key in ("test_error", "test_bits") if run.metrics.get(key) is not None}
-        shown = ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()) or "no numbers"
-        print(f"{name}: {run.status}, {shown}, {run.metrics['seconds']:.1f} s, run {run.hash}", flush=True)
-
-    def report(self):
-        """Print what was done, what failed and what is left; returns the exit code."""
-        here = len(self.todo) - len(self.left) - self.trained
-        print(f"{self.trained} runs trained, {here} were there already, {len(self.left)} left.")
-        if len(self.left) and not self.without_data:
-            begun = sum(self.stores[0].state(config) == "partial" for _, config in self.left.values())
-            print(f"The time is used up; {begun} of those left have a checkpoint: the same command goes on from there.")
-        for name, run in self.failed:
-            print(f"failed: {name}, run {run.hash}: {run.message}", file=sys.stderr)
-        for fault in self.without_data.values():
-            print(f"gonlib: {fault}", file=sys.stderr)
-        return 2 if self.without_data else 1 if self.failed else 0
 
 
 def _device(args):
@@ -284,7 +213,19 @@ def merge_command(args):
         if not path.exists():
             raise UserError(f"there is no file or folder {path} to merge.")
     for path in args.paths:
-        report = into.merge(path, weights=not args.no_weights, partials=args.into == "local")
+        report = into.merge(path, weights=not args.no_weights, checkpoints=args.into == "local")
         print(f"{path}: {report}")
         clean = clean and report.clean
     return 0 if clean else 1
+
+
+def migrate_command(args):
+    """Bring a store to today's layout, and say what was found."""
+    from .runs.migration import migrate
+    from .runs.store import local_store, recorded_store
+
+    named = {"local": local_store, "recorded": recorded_store}
+    root = named[args.store]().root if args.store in named else given_path(args.store)
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root} to migrate.")
+    print("\n".join(migrate(root)))

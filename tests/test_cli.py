@@ -18,6 +18,7 @@ from gonlib.data import datasets
 from gonlib.errors import UserError
 from gonlib.method.models import MODELS
 from gonlib.runs import provenance
+from gonlib.runs.schedule import in_order
 from gonlib.runs.store import Store
 from gonlib.study import profiles, registry, status
 from gonlib.study.experiment import Experiment
@@ -65,7 +66,7 @@ def states(capsys, *arguments):
 
 def test_the_dearest_rows_wait_for_all_other_experiments():
     planned = [(registry.get(name), registry.get(name).cells("smoke")) for name in ("table1", "gon")]
-    order = [name.split(" / ")[:2] for name, _ in cli.Runs(planned, [], None, True, None, "cpu").todo.values()]
+    order = [one.name.split(" / ")[:2] for one in in_order(status.wanted(planned))]
     rows = list(dict.fromkeys(map(tuple, order)))
     assert rows == [("table1", "GON"), ("table1", "AE"), ("table1", "Tied AE"), ("table1", "1 step, detached"),
                     ("gon", "GON"), ("gon", "1 step, detached"),
@@ -95,9 +96,9 @@ def test_pictures_are_kept_of_a_run_that_another_experiment_trained(here, capsys
     pictures = Experiment("pictures", "Another one", lambda dataset: [{"model": "GON"}], keep=keep)
     monkeypatch.setitem(status.EXPERIMENTS, "pictures", pictures)
     assert call(capsys, "run", "breaking", "-p", "rate", "1e-4")[0] == 0
-    assert not list(here.rglob("picture.png"))
+    assert not list(here.rglob("picture-*.png"))
     assert call(capsys, "run", "pictures") == (0, "0 runs trained, 1 were there already, 0 left.\n", "")
-    assert len(list(here.rglob("picture.png"))) == 1
+    assert len(list(here.rglob("picture-*.png"))) == 1
 
 
 def test_a_failed_run_is_listed_and_the_others_go_on(here, capsys):
@@ -133,7 +134,7 @@ def test_a_pack_made_elsewhere_is_merged(here, capsys, monkeypatch):
     code, out, _ = call(capsys, "run", "small", "-p", "seeds", "1", "--pack", pack, "--no-weights")
     assert (code, out.splitlines()[2]) == (0, f"packed into {pack}")
     monkeypatch.setenv("GONLIB_STORE", str(here / "other"))
-    expected = f"{pack}: 2 runs copied, 0 already here, 0 checkpoints of unfinished runs copied.\n"
+    expected = f"{pack}: runs: 2 copied, 0 grown, 0 already here, 0 only begun, with their checkpoints.\n"
     assert call(capsys, "merge", pack) == (0, expected, "")
     assert call(capsys, "merge", pack, "--into", "recorded") == (0, expected, "")
     assert len(Store(here / "checkout" / "book" / "results").runs()) == 2
@@ -155,9 +156,9 @@ def test_status_json_has_its_schema(here, capsys):
     assert (found[0]["name"], found[0]["title"]) == ("small", "The small one")
     assert found[0]["counts"] == {"done": 2, "missing": 2}
     cell = found[0]["cells"][0]
-    assert (cell["row"], cell["column"], cell["state"]) == ("GON", "digits", "partial")
+    assert (cell["row"], cell["column"], cell["state"]) == ("GON", "digits", "growing")
     assert [run["state"] for run in cell["runs"]] == ["done", "missing"]
-    assert set(cell["runs"][0]) == {"hash", "state", "seconds"}
+    assert set(cell["runs"][0]) == {"hash", "state", "seconds", "epochs", "asked"}
     assert cell["runs"][0]["seconds"] > 0
     assert cell["runs"][1]["seconds"] is None
     assert found[0]["left_s"] > 0
@@ -172,7 +173,7 @@ def test_status_for_people(here, capsys):
     call(capsys, "run", "small", "-p", "seeds", "1")
     lines = call(capsys, "status", "small")[1].splitlines()
     assert re.fullmatch(r"small: 2 done, 2 missing; about [\d.]+ s left", lines[0])
-    assert lines[1] == "  GON / digits  partial (1 of 2)"
+    assert lines[1] == "  GON / digits  growing (1 of 2; at epoch 2 of 2)"
     call(capsys, "run", "small")
     assert call(capsys, "status", "small")[1].startswith("small: 4 done\n")
 
@@ -180,6 +181,8 @@ def test_status_for_people(here, capsys):
 def test_time_left_is_steps_times_the_time_of_a_step(here, capsys):
     call(capsys, "run", "small")
     clock, config = status.Clock([Store(here / "store")]), Store(here / "store").runs()[0].config
+    assert clock.seconds(config) == 0 and clock.seconds(config.replace(epochs=3)) > 0  # it is there, and can go on
+    config = config.replace(seed=9)
     assert clock.seconds(config.replace(epochs=20)) == pytest.approx(10 * clock.seconds(config))
     assert clock.seconds(config.replace(steps=1)) == pytest.approx(clock.seconds(config) / 4)
     assert clock.seconds(config.replace(latents=5)) is None

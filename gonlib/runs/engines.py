@@ -9,7 +9,8 @@ import os
 import threading
 import time
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from multiprocessing import get_context
 
 from ..errors import UserError
 from ..training.config import Config
@@ -114,6 +115,46 @@ def _quiet(fraction, text=""):
     """No bar: several would be in each other's way."""
 
 
+# --- several processes ----------------------------------------------------------------------------------------------
+
+
+def in_processes(configs, store, runs, **options):
+    """Train `runs` at a time on the CPU, each in a process of its own with one thread."""
+    going = {}
+    with ProcessPoolExecutor(runs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        try:
+            for config in configs:
+                while len(going) >= runs:
+                    yield from _ended(going, store)
+                going[pool.submit(_task, config.to_dict(), _place(store), options)] = config
+            while going:
+                yield from _ended(going, store)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _ended(going, store):
+    """Wait for processes to end their runs, and give those that are finished: none if their time was up."""
+    for future in wait(going, return_when=FIRST_COMPLETED).done:
+        config = going.pop(future)
+        if fault := future.result():
+            raise UserError(fault)
+        run = store.find(config)
+        if run and run.complete:
+            yield config, run
+
+
+def _place(store):
+    """What a process elsewhere needs to find store and data."""
+    return os.getcwd(), str(store.root.absolute()), os.environ.get("GONLIB_DATA")
+
+
 # --- a cluster -------------------------------------------------------------------------------------------------------
 
 
@@ -129,8 +170,7 @@ def on_ray(configs, store, gpus_per_run=0.0, deadline=None, **options):
         ray.init(include_dashboard=False, log_to_driver=False)
     train = ray.remote(_task).options(num_cpus=1, num_gpus=gpus_per_run, max_retries=10)
     until = None if deadline is None else time.time() + deadline - time.monotonic()
-    place = os.getcwd(), str(store.root.absolute()), os.environ.get("GONLIB_DATA")
-    going = {train.remote(config.to_dict(), place, until, options): config for config in configs}
+    going = {train.remote(config.to_dict(), _place(store), options, until): config for config in configs}
     try:
         while going:
             (task,), _ = ray.wait(list(going), num_returns=1)
@@ -139,7 +179,7 @@ def on_ray(configs, store, gpus_per_run=0.0, deadline=None, **options):
             if fault:
                 raise UserError(fault)
             run = store.find(config)
-            if run:
+            if run and run.complete:
                 yield config, run
     finally:
         for task in going:
@@ -158,15 +198,16 @@ def load_ray():
     return ray
 
 
-def _task(fields, place, until, options):
-    """One run on a worker; returns what is wrong with its input, if anything."""
+def _task(fields, place, options, until=None):
+    """One run in another process; returns what is wrong with its input, if anything. `until` is a `time.time`."""
     folder, root, data = place
     os.chdir(folder)
     if data is not None:
         os.environ["GONLIB_DATA"] = data
-    deadline = None if until is None else time.monotonic() + until - time.time()
+    if until is not None:  # another machine has another monotonic clock
+        options = options | {"deadline": time.monotonic() + until - time.time()}
     try:
-        Store(root).run(Config.from_dict(fields), progress=_quiet, deadline=deadline, **options)
+        Store(root).run(Config.from_dict(fields), progress=_quiet, **options)
     except OutOfTime:
         return None
     except UserError as fault:

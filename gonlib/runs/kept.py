@@ -1,7 +1,11 @@
-"""What is computed from a finished run once and kept beside it: tables and pictures, shown later without its data."""
+"""What is computed from a run's weights once and kept beside it: tables and pictures, shown later without its data.
+
+As a run grows, a file is named after the step of the weights that it was made of: `samples-18000.png`.
+"""
 
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -22,18 +26,18 @@ def keep(run, compute, device="cpu") -> None:
         compute: Function (model, data, config) to {name: DataFrame or pictures (N, C, H, H)}.
         device: Where it is computed.
     """
-    path, name = run.folder / RECORD, f"{compute.__module__.rpartition('.')[2]}.{compute.__name__}"
+    path, step = run.folder / RECORD, run.metrics["steps"]
+    name = f"{compute.__module__.rpartition('.')[2]}.{compute.__name__} at step {step}"
     record = _record(path)
-    there = record.get(name, {})
-    if there.get("steps") == run.metrics["steps"] and all((run.folder / file).is_file() for file in there["files"]):
+    if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
     data, model = store.load_data(run.config, device), run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
-        names.append(f"{key}.csv" if isinstance(what, pd.DataFrame) else f"{key}.png")
+        names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")
         with files.disk_space(run.folder):
             files.write(run.folder / names[-1], _csv(what) if isinstance(what, pd.DataFrame) else _png(what))
-    record[name] = {"files": names, "steps": run.metrics["steps"], "source": provenance.source_hash(), "data": data.checksum}
+    record[name] = {"files": names, "source": provenance.source_hash(), "data": data.checksum}
     with files.disk_space(run.folder):
         files.write_json(path, record)  # last: what it lists is there
 
@@ -46,16 +50,24 @@ def _record(path):
     return found if isinstance(found, dict) else {}
 
 
+def _newest(run, name, suffix):
+    """The file of that name that was kept at the run's point, or last before it; or None."""
+    pattern = re.compile(rf"{re.escape(name)}-(\d+){re.escape(suffix)}")
+    found = [pattern.fullmatch(file.name) for file in run.folder.glob(f"{name}-*")]
+    steps = [int(match[1]) for match in found if match and int(match[1]) <= run.metrics["steps"]]
+    return run.folder / f"{name}-{max(steps)}{suffix}" if steps else None
+
+
 def table(run, name: str) -> pd.DataFrame | None:
-    """The table kept with a run as `name`.csv, or None."""
-    path = run.folder / f"{name}.csv"
-    return pd.read_csv(path, index_col=0) if path.is_file() else None
+    """The table of that name kept with a run, the newest up to its point; or None."""
+    path = _newest(run, name, ".csv")
+    return None if path is None else pd.read_csv(path, index_col=0)
 
 
 def pictures(run, name: str) -> torch.Tensor | None:
-    """The square pictures kept with a run as one strip, `name`.png: (N, C, H, H) uint8 with C of 1 or 3; or None."""
-    path = run.folder / f"{name}.png"
-    if not path.is_file():
+    """The square pictures kept with a run under a name as one strip, (N, C, H, H) uint8 with C of 1 or 3; or None."""
+    path = _newest(run, name, ".png")
+    if path is None:
         return None
     with Image.open(path) as image:
         strip = torch.from_numpy(np.array(image))

@@ -1,23 +1,37 @@
-"""A finished run as read from its folder, and the device it may be loaded on."""
+"""A run as read from its folder: a trajectory as far as it has been trained, seen at the point that is asked for."""
 
 import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import safetensors.torch
 import torch
+from jaxtyping import UInt8
 from safetensors import SafetensorError
+from torch import Tensor
 
 from ..errors import UserError
 from ..method import models
+from ..training import loop
 from ..training.config import Config
+from ..training.snapshots import next_point
 from .progress import title
 
-CHECKPOINT, WEIGHTS, SNAPSHOTS = "checkpoint.safetensors", "weights.safetensors", "snapshots.safetensors"
+CHECKPOINT, SNAPSHOTS = "checkpoint.safetensors", "snapshots.safetensors"
+USUAL = Config().look  # how the history is measured
+FACTS = ("channels", "classes", "images", "parameters", "reconstruct_seconds")
 
 
-def check_device(device):
+class Point(NamedTuple):
+    """How far a training is: epochs (one that has begun counts) and optimiser steps."""
+
+    epochs: int
+    steps: int
+
+
+def check_device(device: str | torch.device) -> str:
     """`device` if it is cpu, cuda or cuda:N and there; otherwise `UserError`: never a fallback."""
     kind, _, number = str(device).partition(":")
     if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
@@ -31,36 +45,159 @@ def check_device(device):
 
 
 class Run:
-    """A finished run read from its folder; raises `UserError` if the folder is damaged.
+    """A run read from its folder; raises `UserError` if the folder is damaged.
 
-    `status` is "done" or "failed" (then `message` says why, and the rest is the last good state).
+    The folder holds a trajectory as far as it has been trained. The run shows it at the point that `config` asks for
+    and measured as `config` says; without a config, at its furthest point.
+
+    Attributes:
+        config: what is asked for.
+        asked: the point where that ends.
+        reached: the furthest point that has numbers.
+        stretches: where they came from: for each stretch of the training its device, versions, source, ...
+        data: name and checksum of the data set.
+        end: the numbers at the furthest point and facts of the model, as stored.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path, config: Config | None = None):
         self.folder = Path(folder)
-        self.config = read_config(self.folder)
-        self.metrics = read_json(self.folder, "metrics.json")
-        self.provenance = read_json(self.folder, "provenance.json")
-        self.status, self.message = self.metrics.get("status"), self.metrics.get("message", "")
-        if self.status not in ("done", "failed") or not (self.folder / "history.csv").is_file():
+        self.trajectory = read_config(self.folder)
+        self.end = read_json(self.folder, "metrics.json")
+        made = read_json(self.folder, "provenance.json")
+        if self.end.get("status") not in ("done", "failed") or not (self.folder / "history.csv").is_file():
             raise damaged(self.folder)
+        try:
+            self.reached = Point(self.end["epochs"], self.end["steps"])
+            self.stretches: list[dict] = [s for s in made["stretches"] if s["from"] < max(self.reached.steps, 1)]
+            self.data: dict[str, str] = made["data"]
+            self.config = config or self._furthest()
+            self.asked = Point(*self.config.end(self.end["images"]))
+            self.provenance: dict = {"data": self.data} | self.stretches[-1]
+        except (KeyError, TypeError, IndexError) as fault:
+            raise damaged(self.folder) from fault
 
-    hash = property(lambda self: self.config.hash)
-    has_weights = property(lambda self: (self.folder / WEIGHTS).is_file())
+    def _furthest(self) -> Config:
+        epochs, steps = max(self.reached.epochs, 1), self.reached.steps
+        whole = self.trajectory.replace(epochs=epochs)
+        return whole if whole.end(self.end["images"])[1] == steps else whole.replace(steps=steps)
+
+    # --- how far
+    @cached_property
+    def hash(self) -> str:
+        """The run's name."""
+        return self.trajectory.hash
 
     @cached_property
-    def history(self):
-        """One row per epoch: epoch, step, seconds, train_error, test_error, ... (a DataFrame)."""
+    def status(self) -> str:
+        """"done"; "failed" if the loss became NaN before the asked point; "growing" if something asked is missing."""
+        if self.asked.steps > self.reached.steps:
+            return "failed" if self.failed else "growing"
+        return "growing" if self.missing else "done"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run cannot go on from its furthest point, because its loss became NaN."""
+        return self.end["status"] == "failed"
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is all that is asked for; a run that failed can give no more."""
+        return self.status != "growing"
+
+    @property
+    def message(self) -> str:
+        """Why the run failed, if it did."""
+        return self.end.get("message", "") if self.status == "failed" else ""
+
+    @cached_property
+    def missing(self) -> str:
+        """What is missing of a point that the run has passed: "numbers", "look", "snapshots", or nothing."""
+        rows, looked = self.rows(), self.rows(self.config.look)
+        step, whole = self.asked.steps, self.config.replace(steps=0, epochs=self.asked.epochs).end(self.end["images"])[1]
+        if step not in rows and step != whole:
+            return "numbers"  # an epoch between two recorded ones is answered by the one before
+        at = step if step in rows or self.config.look != USUAL else max((s for s in rows if s < step), default=None)
+        if at not in looked or not any(key.startswith("test_") for key in looked[at]):
+            return "look"
+        if self.config.snapshots and (self.snapshots is None or next_point(int(self.snapshots[1].step.max())) <= step):
+            return "snapshots"
+        return ""
+
+    # --- numbers
+    def rows(self, look: tuple[str, int] = USUAL) -> dict[int, dict[str, Any]]:
+        """Step -> numbers there, for each point up to the furthest that was measured with a `look`."""
+        return self.numbers.get(look, {})
+
+    @cached_property
+    def numbers(self) -> dict[tuple[str, int], dict[int, dict[str, Any]]]:
+        """All numbers: look -> step -> a row of losses and errors."""
+        found: dict[tuple[str, int], dict[int, dict]] = {USUAL: {}}
+        end = {"epoch": self.reached.epochs, "step": self.reached.steps}
+        end |= {k: v for k, v in self.end.items() if k == "seconds" or k.startswith(("train_", "test_"))}
+        beside = self._table("measured.csv").to_dict("records") if (self.folder / "measured.csv").is_file() else []
+        for row in [*self.recorded.to_dict("records"), *beside, end]:  # the end has all digits
+            look = row.pop("evaluation", USUAL[0]), row.pop("free_steps", USUAL[1])
+            row = {k: v for k, v in row.items() if v == v}
+            if 0 < row["step"] <= self.reached.steps:
+                found.setdefault(look, {}).setdefault(row["step"], {}).update(row)
+        return {look: dict(sorted(rows.items())) for look, rows in found.items()}
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The numbers at the asked point; if it has none, at the last point before that has. `epochs`, `steps` say which."""
+        return self._metrics(self.asked.steps)
+
+    def metrics_at(self, epoch: int) -> dict[str, Any]:
+        """The numbers at the last measured point not after `epoch`; `epochs` and `steps` in it say which that is."""
+        return self._metrics(self.config.replace(epochs=epoch, steps=0).end(self.end["images"])[1])
+
+    def _metrics(self, step: int) -> dict[str, Any]:
+        looked, usual = self.rows(self.config.look), self.rows()
+        at = max((s for s in looked if s <= step), default=max((s for s in usual if s <= step), default=0))
+        row = usual.get(at, {})
+        if self.config.look != USUAL:  # the training is the same, its errors are not
+            row = {k: v for k, v in row.items() if not k.startswith("test_")} | looked.get(at, {})
+        facts = {k: v for k, v in self.end.items() if k in FACTS}
+        numbers = {k: v for k, v in row.items() if k.startswith(("train_", "test_"))}
+        return facts | numbers | {"status": self.status, "epochs": row.get("epoch", 0), "steps": row.get("step", 0),
+                                  "seconds": row.get("seconds", self.end.get("seconds", 0.0))}  # fmt: skip
+
+    @cached_property
+    def recorded(self) -> pd.DataFrame:
+        """The stored history: a row per recorded epoch."""
         return self._table("history.csv")
 
-    def load_model(self, device="cpu"):
-        """The trained model with its weights."""
-        if not self.has_weights:
-            raise UserError(f"run {self.hash} was stored without its weights: delete {self.folder} and run it again, "
-                            "or merge a store that has them.")
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row per recorded epoch up to the asked point, and one for that point if it is none of them.
+
+        Columns: epoch, step, seconds, train_loss, train_error, test_error, ...; measured as usual, whatever the config.
+        """
+        wanted = {*(self.recorded.step if len(self.recorded) else ()), min(self.asked.steps, self.reached.steps)}
+        return pd.DataFrame([row for step, row in self.rows().items() if step <= self.asked.steps and step in wanted])
+
+    # --- models and pictures
+    @property
+    def weights_file(self) -> Path | None:
+        """The file with the weights at the point of `metrics`, or None."""
+        step = self.metrics["steps"]
+        files = (self.folder / f"{kind}-{step}.safetensors" for kind in ("weights", "interim"))
+        return next((file for file in files if file.is_file()), None)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model can be loaded."""
+        return self.weights_file is not None
+
+    def load_model(self, device: str | torch.device = "cpu") -> models.Model:
+        """The model with its weights at the point of `metrics`, ready for use."""
+        file = self.weights_file
+        if file is None:
+            raise UserError(f"run {self.hash} was stored without its weights at step {self.metrics['steps']}: delete "
+                            f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            lost = model.load_state_dict(self._tensors(WEIGHTS), strict=False)
+            lost = model.load_state_dict(self._tensors(file.name), strict=False)
         except RuntimeError as fault:
             raise damaged(self.folder) from fault
         # The training images' own latents (GLO) are not stored.
@@ -69,32 +206,45 @@ class Run:
         return model.to(check_device(device))
 
     @property
-    def snapshots(self):
-        """Reconstructions kept while training, (S, 16, C, H, W) uint8, and their steps, seconds, errors; or None."""
-        if not (self.folder / SNAPSHOTS).is_file():
-            return None
-        return self._tensors(SNAPSHOTS)["snapshots"], self._table("snapshots.csv")
+    def all_snapshots(self) -> int:
+        """How many snapshots are stored, up to the asked point and after it."""
+        path = self.folder / "snapshots.csv"
+        return len(self._table(path.name)) if path.is_file() and (self.folder / SNAPSHOTS).is_file() else 0
 
-    def summary(self):
+    @cached_property
+    def snapshots(self) -> tuple[UInt8[Tensor, "s n c h w"], pd.DataFrame] | None:
+        """Reconstructions kept while training up to the asked point, and their steps, seconds, errors; or None."""
+        if not self.all_snapshots:
+            return None
+        table = self._table("snapshots.csv")
+        table = table[table.step <= self.asked.steps]
+        return self._tensors(SNAPSHOTS)["snapshots"][: len(table)], table
+
+    # --- where it came from
+    @property
+    def same_numbers(self) -> bool:
+        """Whether today's source would give the same numbers, as far as it says (`loop.NUMERICS`)."""
+        return all(stretch.get("numerics") == loop.NUMERICS for stretch in self.stretches)
+
+    def summary(self) -> str:
         """One line for captions: data, length of training, device, version, date."""
         made = self.provenance
-        return (f"{self.config.dataset}, {self.metrics.get('steps', 0):,} steps in "
-                f"{self.metrics.get('seconds', 0):.0f} s on {made['device']}, torch {made['versions']['torch']}, "
-                f"{made['started'][:10]}")
+        return (f"{self.config.dataset}, {self.metrics['steps']:,} steps in {self.metrics['seconds']:.0f} s on "
+                f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}")
 
-    def same_result(self, other):
-        """Whether two runs of one config have the same numbers, times apart."""
+    def same_result(self, other: "Run") -> bool:
+        """Whether two runs of one trajectory have the same numbers, times apart."""
         mine, theirs = ({k: v for k, v in run.metrics.items() if "seconds" not in k} for run in (self, other))
         history, others = (run.history.filter(regex="^(?!.*seconds)") for run in (self, other))
         return mine == theirs and history.equals(others)
 
-    def _tensors(self, name):
+    def _tensors(self, name: str) -> dict[str, Tensor]:
         try:
             return safetensors.torch.load_file(self.folder / name)
         except (OSError, SafetensorError) as fault:
             raise damaged(self.folder) from fault
 
-    def _table(self, name):
+    def _table(self, name: str) -> pd.DataFrame:
         try:
             return pd.read_csv(self.folder / name)
         except pd.errors.EmptyDataError:  # it failed before the end of the first epoch
@@ -102,22 +252,23 @@ class Run:
         except (OSError, ValueError) as fault:
             raise damaged(self.folder) from fault
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"
 
 
-def read_config(folder):
-    """The config of a run's folder, whose name is its hash."""
+def read_config(folder: Path) -> Config:
+    """The trajectory of a run's folder, whose name is its hash."""
     try:
         config = Config.from_dict(read_json(folder, "config.json"))
     except UserError as fault:
         raise damaged(folder) from fault
-    if config.hash != folder.name[:16]:
+    if config.hash != folder.name or config != config.trajectory:
         raise damaged(folder)
     return config
 
 
-def read_json(folder, name):
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A dictionary that a run's folder holds as JSON."""
     try:
         found = json.loads((folder / name).read_text())
     except (OSError, ValueError) as fault:
@@ -127,5 +278,6 @@ def read_json(folder, name):
     return found
 
 
-def damaged(folder):
+def damaged(folder: Path) -> UserError:
+    """What is said of a run that cannot be read."""
     return UserError(f"the run in {folder} is damaged: delete that folder and run it again.")

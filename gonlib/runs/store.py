@@ -1,169 +1,199 @@
-"""The run store: a run is trained once, found by its config's hash, and says where it came from."""
+"""The run store: a run is trained once, found by its name, goes on when more of it is asked, and says where it came from."""
 
 import os
-import shutil
+import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-import pandas as pd
-import safetensors.torch
+from typing import Any
 
 from .. import files
 from ..data import datasets
+from ..data.datasets import Dataset
 from ..errors import UserError
+from ..method.models import Model
 from ..training import checkpoint, loop
+from ..training.config import Config
 from ..training.forms import choose
-from . import packs, provenance
+from . import beside, journal, packs, provenance
+from .merging import Merge, merge_run
 from .progress import reporter
-from .run import CHECKPOINT, SNAPSHOTS, WEIGHTS, Run, check_device, read_config, read_json
+from .run import CHECKPOINT, USUAL, Run, check_device, read_json
+
+REPEAT = "repeat.safetensors"  # the checkpoint of a run that is trained again, for something on the way
+NAMES = "[0-9a-f]" * 16
 
 
-def local_store():
+def local_store() -> "Store":
     """The store of runs made here: $GONLIB_STORE, else build/store of the checkout (or of the working folder)."""
     root = provenance.repository_root() or Path.cwd()
     named = os.environ.get("GONLIB_STORE")
     return Store(files.given_path(named) if named else root / "build" / "store")
 
 
-def recorded_store():
+def recorded_store() -> "Store":
     """The store of runs that come with the book: book/results of the checkout."""
     return Store((provenance.repository_root() or Path.cwd()) / "book" / "results")
 
 
-def find_run(config, stores):
-    """The finished `Run` of this config from the first of the stores that has it, or None."""
-    return next((run for run in (store.find(config) for store in stores) if run), None)
+def find_run(config: Config, stores: Iterable["Store"]) -> Run | None:
+    """The run of this config from the first store that has all that it asks for, else from the one that is furthest."""
+    found = [run for run in (store.find(config) for store in stores) if run]
+    for run in found:
+        if run.complete:
+            check_pictures(run)
+            return run
+    return max(found, key=lambda run: run.reached.steps, default=None)
 
 
-def load_data(config, device="cpu"):
+def load_data(config: Config, device: str = "cpu") -> Dataset:
     """The data set of a config; `UserError` if it is missing or damaged."""
     return datasets.load(config.dataset, config.size, config.train_images, config.test_images, device)
 
 
-@dataclass
-class Merge:
-    """What `Store.merge` did, by name: runs copied, identical, in conflict, damaged; checkpoints; names refused."""
+def check_pictures(run: Run) -> None:
+    """Compare a run of the reader's own folder with the pictures that are there now; see `check_data`."""
+    if run.config.dataset.startswith("folder:") and datasets.at_hand(run.config.dataset):
+        check_data(run.folder, run.data, load_data(run.config))
 
-    copied: list = field(default_factory=list)
-    identical: list = field(default_factory=list)
-    conflicts: list = field(default_factory=list)
-    damaged: list = field(default_factory=list)
-    partial: list = field(default_factory=list)
-    refused: list = field(default_factory=list)
-    notes: list = field(default_factory=list)
 
-    @property
-    def clean(self):
-        """Whether everything found could be taken."""
-        return not (self.conflicts or self.damaged or self.refused)
-
-    def __str__(self):
-        copied, identical, partial = len(self.copied), len(self.identical), len(self.partial)
-        lines = [f"{copied} runs copied, {identical} already here, {partial} checkpoints of unfinished runs copied."]
-        for names, what in ((self.conflicts, "a different result is here, kept"), (self.damaged, "damaged, skipped"),
-                            (self.refused, "refused: not a plain file of a run")):
-            lines += [f"{name}: {what}." for name in names]
-        return "\n".join(lines + self.notes)
+def check_data(folder: Path, recorded: dict[str, str], data: Dataset) -> None:
+    """Raise `UserError` if a run was trained on other data of the same name: it is never shown as one of these."""
+    if recorded != {"name": data.name, "checksum": data.checksum}:
+        raise UserError(f"the data set {data.name} has changed since the run in {folder} began: delete that folder to train "
+                        "it on the new data, or put the old data back.")
 
 
 class Store:
-    """A folder of runs: `<hash>/` for each finished one, `<hash>.partial/` while it trains or waits to go on."""
+    """A folder of runs: `<hash>/` for each trajectory, as far as it has been trained.
 
-    def __init__(self, root):
+    A run's folder holds config.json (what can change a weight), history.csv, measured.csv (what is measured beside the
+    history), provenance.json, metrics.json (the furthest point), weights-<step>.safetensors, and, where it can go on,
+    checkpoint.safetensors. Without metrics.json it has only just begun. The lock is there while it trains.
+    """
+
+    def __init__(self, root: str | os.PathLike):
         self.root = Path(root)
 
-    def find(self, config):
-        """The finished `Run` of this config, or None; `UserError` if it is damaged."""
-        folder = self.root / config.hash
-        return Run(folder) if folder.is_dir() else None
+    def folder(self, config: Config) -> Path:
+        """Where a config's run is, or would be."""
+        return self.root / config.hash
 
-    def partial(self, config):
-        """The folder of this config's run while it is unfinished."""
-        return self.root / f"{config.hash}.partial"
+    def find(self, config: Config) -> Run | None:
+        """The run of a config as far as it is, complete or not; None if it has no numbers yet."""
+        return journal.find(self.folder(config), config)
 
-    def state(self, config):
-        """The state of this config's run: "done", "failed", "partial" (a checkpoint waits) or "missing"."""
+    def state(self, config: Config) -> str:
+        """The state of this config's run: "done", "failed", "growing" or "missing"."""
         run = self.find(config)
-        if run:
-            return run.status
-        return "partial" if (self.partial(config) / CHECKPOINT).is_file() else "missing"
+        begun = "growing" if (self.folder(config) / CHECKPOINT).is_file() else "missing"
+        return run.status if run else begun
 
-    def runs(self):
-        """All finished runs, ordered by hash; `UserError` if one is damaged."""
-        return [Run(folder) for folder in sorted(self.root.glob("[0-9a-f]" * 16)) if folder.is_dir()]
+    def runs(self) -> list[Run]:
+        """All runs at their furthest points, ordered by hash; `UserError` if one is damaged."""
+        found = (journal.find(folder) for folder in sorted(self.root.glob(NAMES)) if folder.is_dir())
+        return [run for run in found if run]
 
-    def unfinished(self):
-        """(config, numbers, provenance) of each run with a checkpoint: its steps, seconds and images so far."""
-        folders = [f for f in sorted(self.root.glob("[0-9a-f]" * 16 + ".partial")) if (f / CHECKPOINT).is_file()]
-        return [(read_config(f), checkpoint.reached(f / CHECKPOINT), read_json(f, "provenance.json")) for f in folders]
+    def run(self, config: Config, device: str = "cpu", progress: Callable[[float, str], None] | None = None,
+            deadline: float | None = None, keep_weights: bool = True, **options: Any) -> Run:  # fmt: skip
+        """The run of `config`, trained only as far as the store lacks it: a run goes on from where it is.
 
-    def run(self, config, device="cpu", progress=None, deadline=None, keep_weights=True, **options):
-        """The finished `Run` of `config`, trained here (or on, from its checkpoint) only if the store lacks it.
+        What is looked at on the way, after the run has passed it (snapshots, other statistics, an end in mid-epoch), is
+        measured on weights that are there, or the run is repeated from its beginning up to there.
 
-        `progress(fraction, text)` is called now and then; at `deadline` (a value of time.monotonic) a checkpoint is
-        written and `training.OutOfTime` raised. A run whose loss becomes NaN or infinite ends with status "failed".
-        `options` are further ones of `training.train`: `form`, `turn`, `save_every`.
-        Raises `UserError` for a device that is not there, missing data, or a full disk.
+        Args:
+            progress: is called now and then with (fraction, text).
+            deadline: a value of time.monotonic; then what is reached is kept and `OutOfTime` raised.
+            keep_weights: whether to store them.
+            options: further ones of `training.loop.train`: `form`, `turn`, `save_every`.
+
+        Returns:
+            The run as asked. One whose loss becomes NaN or infinite has status "failed".
+
+        Raises:
+            UserError: for a device that is not there, missing or changed data, or a full disk.
         """
 
-        def waiting():
+        def waiting() -> None:
             if deadline is not None and time.monotonic() > deadline:
                 raise loop.OutOfTime(f"another process is training run {config.hash}.")
 
         run = self.find(config)
-        if run:
+        if run and run.complete:
+            check_pictures(run)
             return run
         check_device(device)
-        with files.disk_space(self.root), files.locked(self.partial(config), waiting) as partial:
-            if not self.find(config):  # else another process trained it while we waited
+        with files.disk_space(self.root), files.locked(self.folder(config), waiting) as folder:
+            try:
                 with reporter(config, progress) as report:
-                    self._train(config, partial, str(device), keep_weights, deadline=deadline, progress=report, **options)
-                files.place(partial, self.root / config.hash)
-                partial = self.root / config.hash
-                (partial / CHECKPOINT).unlink(missing_ok=True)  # not before: killed here, nothing is lost
-                (partial / "lock").unlink()
-            else:
-                shutil.rmtree(partial)
-        return self.find(config)
+                    options |= {"deadline": deadline, "progress": report}
+                    self._complete(config, load_data(config, str(device)), str(device), keep_weights, options)
+            finally:
+                (folder / "lock").unlink(missing_ok=True)
+                if not any(folder.iterdir()):  # it could not even begin
+                    folder.rmdir()
+        return journal.find(folder, config)
 
-    def _train(self, config, partial, device, keep_weights, **options):
-        """Fill the partial folder with a run's files, training from its checkpoint if there is one."""
-        clock = time.monotonic()
-        dataset = load_data(config, device)
-        form, turn = choose(options.get("form", "auto"), device), options.get("turn")
-        how = {"form": form, "at_once": turn.runs if turn else 1}  # how a step ran, and beside how many runs
-        made = _begin(partial, config, provenance.describe(device, dataset) | how)
-        outcome = {"status": "done"}
+    def _complete(self, config: Config, data: Dataset, device: str, keep_weights: bool, options: dict) -> None:
+        """Train and measure what is missing, unless another process did while this one waited for the lock."""
+        folder, run = self.folder(config), self.find(config)
+        if run and run.complete:
+            return
+        model = beside.buildable(config, data)
+        if (folder / "provenance.json").is_file():
+            check_data(folder, read_json(folder, "provenance.json")["data"], data)
+        if not (run and _measurable(run)):
+            self._train(config, data, device, model, keep_weights or config.look != USUAL, options)
+            run = self.find(config)
+        if run and _measurable(run):
+            journal.add_beside(folder, [beside.measure(run, data, device)])
+        if not keep_weights:
+            for file in folder.glob("weights-*.safetensors"):
+                file.unlink()
+
+    def _train(self, config: Config, data: Dataset, device: str, model: Model, keep_weights: bool, options: dict) -> None:
+        """Train, from a checkpoint if there is one that serves, and publish what comes of it."""
+        folder, end, run = self.folder(config), config.end(len(data.train))[1], self.find(config)
+        path, start = _checkpoint(folder, config, end)
+        if run and not start and run.reached.steps < end:
+            print(f"run {config.hash} has no checkpoint here: it is trained again from its beginning.", file=sys.stderr)
+        form, turn = options.pop("form", "auto"), options.get("turn")
+        if form == "auto" and run and start and run.provenance["device_type"] == device.split(":")[0]:
+            form = run.provenance["form"]  # compiled code rounds in another order: a run keeps to its form
+        form = choose(form, device, model, end - start)
+        files.write(folder / "config.json", (config.trajectory.json + "\n").encode())
+        made = provenance.describe(device, data) | {"form": form, "at_once": turn.runs if turn else 1}
+        book = journal.Journal(folder, made, end, start, keep_weights)
+        asked = config.trajectory.replace(epochs=config.epochs, steps=config.steps, snapshots=config.snapshots)
         try:
-            trained = loop.train(config, dataset, device=device, checkpoint=partial / CHECKPOINT, **options)
+            loop.train(asked, data, device, form, checkpoint=path, publish=book.publish, **options)
         except loop.TrainingFailed as fault:
-            outcome, trained = {"status": "failed", "message": str(fault)}, fault.trained
-        finally:
-            made["wall_seconds"] = round(made.get("wall_seconds", 0) + time.monotonic() - clock, 3)
-            files.write_json(partial / "provenance.json", made)
-        files.write_json(partial / "metrics.json", outcome | trained.metrics)
-        _write_table(partial / "history.csv", trained.history)
-        if trained.snapshots is not None:
-            files.write(partial / SNAPSHOTS, safetensors.torch.save({"snapshots": trained.snapshots.contiguous()}))
-            _write_table(partial / "snapshots.csv", trained.snapshot_history)
-        if keep_weights:
-            files.write(partial / WEIGHTS, safetensors.torch.save(trained.weights()))
+            book.publish(fault.trained, failed=str(fault))
+            path.unlink(missing_ok=True)
+        if path.name == REPEAT and path.is_file():
+            if checkpoint.reached(folder / CHECKPOINT)["steps"] < end:
+                os.replace(path, folder / CHECKPOINT)
+            else:
+                path.unlink()
 
-    def merge(self, other, weights=True, partials=True):
-        """Take the runs of another store (a folder, or a tar made by `pack`) that are missing here; a `Merge` report.
+    def merge(self, other: str | os.PathLike, weights: bool = True, checkpoints: bool = True) -> Merge:
+        """Take in the runs of another store: a folder, or a tar made by `pack`.
 
-        Nothing here is overwritten; a run that is here gets files that it lacks. Checkpoints of unfinished runs are
-        taken if nothing of the run is here.
+        A run that is missing here is copied. Of a run that is in both, the one that is further takes the other's place
+        if they agree as far as both go, and what was measured or kept beside either is kept; otherwise that is reported
+        and nothing overwritten.
+
+        Args:
+            weights: whether to take weights.
+            checkpoints: whether to take checkpoints, so that runs can go on here.
         """
 
-        def wanted(name):
-            run, file = name.split("/")
-            if file == "lock" or files.is_temporary(file) or (file == WEIGHTS and not weights):
+        def wanted(name: str) -> bool:
+            file = name.split("/")[1]
+            if file in ("lock", REPEAT) or files.is_temporary(file):
                 return False
-            if not run.endswith(".partial"):
-                return file != CHECKPOINT
-            return partials and not (self.root / run).exists() and not (self.root / run[:16]).exists()
+            is_weights = file.startswith(("weights", "interim"))
+            return (weights or not is_weights) and (checkpoints or file != CHECKPOINT)
 
         report = Merge()
         with files.disk_space(self.root), files.scratch(self.root) as new:
@@ -171,63 +201,44 @@ class Store:
             report.refused, report.notes = copied.refused, copied.notes
             for folder in sorted(new.iterdir()):
                 try:
-                    self._merge_one(folder, report)
+                    merge_run(folder, self.root / folder.name, report)
                 except UserError:
                     report.damaged.append(folder.name)
         return report
 
-    def _merge_one(self, folder, report):
-        target = self.root / folder.name
-        if folder.name.endswith(".partial"):
-            read_config(folder)
-            if (folder / CHECKPOINT).is_file() and files.place(folder, target):
-                report.partial.append(folder.name)
-            return
-        run = Run(folder)
-        len(run.history)  # read it, so that a damaged one raises
-        if files.place(folder, target):
-            report.copied.append(folder.name)
-        elif not run.same_result(Run(target)):
-            report.conflicts.append(folder.name)
-        else:
-            report.identical.append(folder.name)
-            for file in folder.iterdir():  # weights, pictures and tables that were kept of it later
-                if not (target / file.name).exists():
-                    os.replace(file, target / file.name)
+    def pack(self, path: str | os.PathLike, configs: Sequence[Config] | None = None,
+             weights: bool = True) -> list[str]:  # fmt: skip
+        """Write the runs of `configs` (default: all) into one tar; see `packs.pack`.
 
-    def pack(self, path, configs=None, weights=True):
-        """Write the runs of `configs` (default: all), and checkpoints of unfinished ones, into one tar; see `packs.pack`."""
-        if configs is None:
-            names = sorted({folder.name[:16] for folder in self.root.glob("[0-9a-f]" * 16 + "*")})
-        else:
-            names = [config.hash for config in configs]
+        Checkpoints go with runs that are not yet as far as their config asks; without configs, with all.
+        """
+        folders = {folder.name: True for folder in sorted(self.root.glob(NAMES))} if configs is None else {}
+        for config in configs or ():
+            folders[config.hash] = folders.get(config.hash, False) or self.state(config) == "growing"
         entries = []
-        for name in names:
-            finished = (self.root / name).is_dir()
-            folder = self.root / (name if finished else f"{name}.partial")
-            unwanted = {"lock", CHECKPOINT if finished else "", "" if weights else WEIGHTS}
-            entries += [(f"{folder.name}/{path.name}", path) for path in sorted(folder.glob("*"))
-                        if path.is_file() and path.name not in unwanted and not files.is_temporary(path.name)]
+        for name, unfinished in folders.items():
+            for file in sorted((self.root / name).glob("*")):
+                is_weights = file.name.startswith(("weights", "interim"))
+                left_out = file.name in ("lock", REPEAT) or files.is_temporary(file.name) or not file.is_file()
+                if not (left_out or (is_weights and not weights) or (file.name == CHECKPOINT and not unfinished)):
+                    entries.append((f"{name}/{file.name}", file))
         with files.disk_space(Path(path).parent):
             return packs.pack(Path(path), entries)
 
 
-def _write_table(path, rows):
-    text = pd.DataFrame(rows).to_csv(index=False, float_format="%.7g")  # digits of float32: recorded curves stay small
-    files.write(path, text.encode())
+def _measurable(run: Run) -> bool:
+    """Whether what is missing can be measured on weights that are there."""
+    at_the_point = run.metrics["steps"] == run.asked.steps <= run.reached.steps
+    return run.missing == "look" and at_the_point and run.has_weights
 
 
-def _begin(partial, config, made):
-    """Record what starts here; a run that goes on from a checkpoint made under other conditions keeps them too."""
-    if (partial / CHECKPOINT).is_file():
-        before = read_json(partial, "provenance.json")
-        if before["data"] != made["data"]:
-            raise UserError(f"the data set {config.dataset} has changed since the run in {partial} began: delete that "
-                            "folder to start it again, or put the old data back.")
-        if all(before.get(key) == value for key, value in made.items() if key != "started"):
-            made = before
-        else:
-            made["earlier"] = [*before.pop("earlier", []), before]
-    files.write(partial / "config.json", (config.json + "\n").encode())
-    files.write_json(partial / "provenance.json", made)
-    return made
+def _checkpoint(folder: Path, config: Config, end: int) -> tuple[Path, int]:
+    """The checkpoint to go on from and its step; a run that has passed `end`, or lacks pictures, begins another."""
+    for path in (folder / CHECKPOINT, folder / REPEAT):
+        if not path.is_file():
+            return path, 0
+        found = checkpoint.reached(path)
+        if found["steps"] <= end and (found["snapshots"] or not config.snapshots):
+            return path, found["steps"]
+    path.unlink()
+    return path, 0

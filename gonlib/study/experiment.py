@@ -183,6 +183,7 @@ def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
     for cell in cells:
         for config in cell.configs:
             found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
+            found = found if found and found.complete else None
             about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "run": found,
                      "state": found.status if found else "not run", "config": config, "paper": cell.paper}  # fmt: skip
             rows.append((found.metrics if found else {}) | cell.factors | about | {"factors": tuple(cell.factors)})

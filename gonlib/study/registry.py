@@ -97,7 +97,7 @@ def run(name: str, profile="quick", device="cpu", deadline=None, **overrides) ->
     cells = get(name).cells(profile, **overrides)
     for config in (config for cell in cells for config in cell.configs):
         found = store.find_run(config, [store.local_store(), store.recorded_store()])
-        if found is None:
+        if not (found and found.complete):
             try:
                 found = store.local_store().run(config, device=device, deadline=deadline)
             except OutOfTime:

@@ -7,11 +7,12 @@ from statistics import median
 from ..data import datasets
 from ..errors import unknown
 from ..runs import provenance
+from ..runs.schedule import Wanted
 from ..runs.store import find_run
 from .profiles import ALIASES, parse
 from .registry import EXPERIMENTS
 
-STATES = ("done", "recorded", "failed", "partial", "missing", "needs data")
+STATES = ("done", "recorded", "failed", "growing", "missing", "needs data")
 # Fields that leave the time of one training step as it is.
 FREE = ("dataset", "train_images", "test_images", "seed", "epochs", "steps", "learning_rate", "free_learning_rate",
         "kl_anneal", "evaluation", "snapshots", "origin_sd", "latent_scale", "step_size")
@@ -47,46 +48,49 @@ def plan(names, profile, texts=()):
 
 
 class Clock:
-    """Estimates how long a run takes on a device from the times of similar runs in the stores, unfinished ones too."""
+    """Estimates how long a run takes on a device from the times of similar runs in the stores, growing ones too."""
 
     def __init__(self, stores, device="cpu"):
-        self.steps, self.images, self.done, self.device = {}, {}, {}, provenance.device_name(device)
-        for run in (run for store in stores for run in store.runs() if run.status == "done"):
-            self._take(run.config, run.metrics, run.provenance)
-        for config, reached, made in stores[0].unfinished():
-            self.done[config.hash] = reached["steps"]
-            self._take(config, reached, made)
-
-    def _take(self, config, numbers, made):
-        self.images[self._data(config)] = numbers["images"]
-        if made["device"] == self.device and numbers["steps"]:
-            shared = made.get("at_once", 1)  # runs that had the device together took the time together
-            seconds = max(numbers["seconds"], made.get("wall_seconds", 0)) / numbers["steps"] / shared
-            self.steps.setdefault(self._kind(config), []).append(seconds)
+        self.steps, self.images, self.device = {}, {}, provenance.device_name(device)
+        self.done = {run.hash: run.reached.steps for run in stores[0].runs()}
+        for run in (run for store in stores for run in store.runs()):
+            self.images[self._data(run.config)] = run.metrics["images"]
+            for made in run.stretches:
+                if made["device"] == self.device and made["to"] > made["from"]:
+                    shared = made["at_once"]  # runs that had the device together took the time together
+                    seconds = made["wall_seconds"] / (made["to"] - made["from"]) / shared
+                    self.steps.setdefault(self._kind(run.config), []).append(seconds)
 
     def seconds(self, config):
         """Estimated seconds that are left, or None where no run of this model was timed or the data's size is unknown."""
         seconds, images = self.steps.get(self._kind(config)), self.images.get(self._data(config), config.train_images)
         if not seconds or not images:
             return None
-        steps = min(config.epochs * max(images // config.batch_size, 1), config.steps or math.inf)
-        return median(seconds) * (steps - self.done.get(config.hash, 0))
+        return median(seconds) * max(config.end(images)[1] - self.done.get(config.hash, 0), 0)
 
     def _data(self, config):
         return config.dataset, config.train_images
 
     def _kind(self, config):
-        return tuple(value for name, value in asdict(config).items() if name not in FREE)
+        return tuple(value for name, value in asdict(config.trajectory).items() if name not in FREE)
+
+
+def wanted(planned):
+    """The runs of planned experiments, for runs/schedule.py, with what each experiment keeps of them."""
+    return [Wanted(f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}", config,
+                   cell.factors.get("model") in experiment.last, [experiment.finish])
+            for experiment, cells in planned for cell in cells for config in cell.configs]  # fmt: skip
 
 
 def state(config, stores):
-    """One of STATES, and the finished run if there is one; `stores` are the local one and those of recorded runs."""
+    """One of STATES, and the run as far as it is, or None; `stores` are the local one and those of recorded runs."""
     run = find_run(config, stores)
-    if run:
+    if run and run.complete:
         recorded = run.status == "done" and run.folder.parent != stores[0].root
         return ("recorded" if recorded else run.status), run
-    found = stores[0].state(config)
-    return ("needs data" if found == "missing" and not datasets.at_hand(config.dataset) else found), None
+    if run is None and stores[0].state(config) == "missing":
+        return ("missing" if datasets.at_hand(config.dataset) else "needs data"), None
+    return "growing", run
 
 
 def status(planned, stores, device="cpu"):
@@ -101,11 +105,12 @@ def status(planned, stores, device="cpu"):
             runs = []
             for config in cell.configs:
                 now, run = state(config, stores)
-                runs.append({"hash": config.hash, "state": now, "seconds": run.metrics.get("seconds") if run else None})
-                if not run:
-                    left[config.hash] = clock.seconds(config)
+                runs.append({"hash": config.hash, "state": now, "seconds": run.metrics["seconds"] if run else None,
+                             "epochs": run.metrics["epochs"] if run else 0, "asked": config.epochs})
+                if not (run and run.complete):
+                    left[config.hash] = max(left.get(config.hash, 0), clock.seconds(config) or math.inf)
             rows.append({"row": cell.row, "column": cell.column, "state": _cell_state(runs), "runs": runs})
-        total = None if None in left.values() else round(sum(left.values()), 1)
+        total = None if math.inf in left.values() else round(sum(left.values()), 1)
         counts = {s: n for s in STATES if (n := sum(run["state"] == s for row in rows for run in row["runs"]))}
         experiments.append({"name": experiment.name, "title": experiment.title, "counts": counts, "left_s": total,
                             "cells": rows})
@@ -119,7 +124,7 @@ def _cell_state(runs):
         return "done" if states <= {"done"} else "recorded"
     if "failed" in states or "needs data" in states:
         return "failed" if "failed" in states else "needs data"
-    return "missing" if states == {"missing"} else "partial"
+    return "missing" if states == {"missing"} else "growing"
 
 
 def as_text(found):
@@ -134,8 +139,15 @@ def as_text(found):
         for c in e["cells"]:
             ready = sum(run["state"] in ("done", "recorded") for run in c["runs"])
             name = f"  {c['row']} / {c['column']}".ljust(width + 4)
-            lines.append(f"{name}{c['state']} ({ready} of {len(c['runs'])})")
+            lines.append(f"{name}{c['state']} ({ready} of {len(c['runs'])}{_epochs(c['runs'])})")
     return "\n".join(lines)
+
+
+def _epochs(runs):
+    """The least epoch that the begun seeds of an unfinished cell have reached, in words."""
+    if all(run["state"] in ("done", "recorded", "failed") for run in runs) or not any(run["epochs"] for run in runs):
+        return ""
+    return f"; at epoch {min(run['epochs'] for run in runs if run['epochs'])} of {runs[0]['asked']}"
 
 
 def duration(seconds):

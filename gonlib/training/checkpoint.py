@@ -65,7 +65,7 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def reached(path: Path) -> dict:
-    """How far a checkpoint is, read without its tensors: steps, seconds, number of training images."""
+    """How far a checkpoint is, read without its tensors: `steps`, and whether it has `snapshots`."""
     with readable(path), safe_open(path, "pt") as file:
         meta = json.loads(file.metadata()["state"])
-        return {"steps": meta["done"], "seconds": meta["seconds"], "images": file.get_slice("order").get_shape()[0]}
+        return {"steps": meta["done"], "snapshots": bool(meta["snapshots"])}

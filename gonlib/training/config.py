@@ -112,13 +112,24 @@ class Config:
     @property
     def hash(self) -> str:
         """The run's name: 16 hexadecimal digits over what can change a weight."""
-        return hashlib.sha256(self.json.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.trajectory.json.encode()).hexdigest()[:16]
 
     @cached_property
     def trajectory(self) -> Self:
         """This configuration with what is only asked of a run, and what cannot matter here, at its default."""
         idle = ASKED | self.irrelevant()
         return self.replace(**{f.name: f.default for f in dataclasses.fields(self) if f.name in idle})
+
+    @property
+    def look(self) -> tuple[str, int]:
+        """How numbers are measured: the statistics, and the steps that fit a latent to an unseen image (GLO)."""
+        return self.evaluation, self.free_steps if "free_steps" not in self.irrelevant() else type(self).free_steps
+
+    def end(self, images: int) -> tuple[int, int]:
+        """Where this asks a training on so many images to end: (epochs begun, optimiser steps)."""
+        per_epoch = images // min(self.batch_size, images)
+        steps = min(self.steps or math.inf, self.epochs * per_epoch)
+        return math.ceil(steps / per_epoch), int(steps)
 
     def irrelevant(self) -> set[str]:
         """The fields that cannot change anything in this configuration, whatever their value."""

@@ -46,11 +46,12 @@ class Trained:
 
     Attributes:
         model: the trained model.
-        history: a row for each recorded epoch (`evaluation.is_recorded`), and one for the end if that is none.
+        history: a row for each recorded epoch (`evaluation.is_recorded`), and one for the end.
         metrics: the numbers at the last row, how far it is (`epochs`, `steps`), and facts about model and data.
         state: the model's tensors at that row; None where training went on from a checkpoint that is past it.
         snapshots: pictures (S, 16, C, H, W) kept while training, or None.
         snapshot_history: a row of numbers for each of them.
+        ends_between: whether the end is none of the recorded epochs, so that a longer training has no such row.
     """
 
     model: Model
@@ -59,6 +60,7 @@ class Trained:
     state: dict[str, Tensor] | None = None
     snapshots: UInt8[Tensor, "s n c h w"] | None = None
     snapshot_history: list[dict] = field(default_factory=list)
+    ends_between: bool = False
 
     def weights(self) -> dict[str, Tensor]:
         """Tensors to load the model from, on the CPU; the training images' free latents (GLO) are left out."""
@@ -101,7 +103,7 @@ class Training:
             self.generator = self.model.generator
             self.batch = min(config.batch_size, len(data.train))
             self.per_epoch = len(data.train) // self.batch
-            self.steps = min(config.steps or math.inf, config.epochs * self.per_epoch)
+            self.steps = config.end(len(data.train))[1]
             self.form = choose(form, self.device, self.model, self.steps)
             self.order = torch.zeros(len(data.train), dtype=torch.int64, device=self.device)
             self.position = torch.zeros((), dtype=torch.int64, device=self.device)  # batches done of this epoch
@@ -217,8 +219,8 @@ class Training:
         """The run at its newest row."""
         if self.stream:
             self.stream.synchronize()  # what others launch from here on does not wait for this run's stream
-        newest = self.history[-1]["step"] if self.history else 0
-        rows = self.history + ([self.last] if self.last.get("step", 0) > newest else [])
+        between = self.last.get("step", 0) > (self.history[-1]["step"] if self.history else 0)
+        rows = [*self.history, self.last] if between else list(self.history)
         metrics = {k: v for k, v in self.last.items() if k.startswith(("train_", "test_"))} | {
             "parameters": count_parameters(self.model), "channels": self.data.channels, "images": len(self.data.train),
             "epochs": self.last.get("epoch", 0), "steps": self.last.get("step", 0),
@@ -227,7 +229,7 @@ class Training:
         if self.model.classifier is not None:
             metrics["classes"] = self.model.classifier.linear.out_features
         shots = self.snapshots
-        return Trained(self.model, rows, metrics, self.good, shots.pictures, shots.rows)
+        return Trained(self.model, rows, metrics, self.good, shots.pictures, shots.rows, between)
 
     # --- checkpoints
     def tensors(self) -> dict[str, Tensor]:
@@ -313,6 +315,8 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
     turn = turn or nullcontext()
     with begun(config, data, device, form, checkpoint and Path(checkpoint), turn) as run:
         saved = time.monotonic()
+        if publish and run.done >= run.steps:  # an earlier training was stopped just before it could
+            publish(run.result())
         while run.done < run.steps:
             with turn, run.working():
                 if run.go_on():

@@ -40,7 +40,7 @@ def often(monkeypatch):
 def assert_same(store, other, config):
     run, alone = store.find(config), other.find(config)
     assert run.same_result(alone)
-    weights, others = (load_file(r.folder / "weights.safetensors") for r in (run, alone))
+    weights, others = (load_file(r.weights_file) for r in (run, alone))
     assert all(torch.equal(weights[name], others[name]) for name in others)
 
 
@@ -54,7 +54,7 @@ def test_several_at_once_are_the_runs_made_alone(tmp_path, often):
     made = together.find(TINY).provenance
     assert (made["form"], made["at_once"]) == ("eager", 3)
     assert alone.find(TINY).provenance["at_once"] == 1
-    assert not list(together.root.glob("*.partial"))
+    assert not list(together.root.glob("*/lock"))
 
 
 def test_a_run_that_fails_does_not_hurt_the_others(tmp_path, often):
@@ -76,12 +76,12 @@ def test_at_a_deadline_all_stop_with_checkpoints_and_go_on_to_the_same_result(tm
     alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
     configs, stops = [TINY.replace(seed=s, epochs=6) for s in range(3)], 0
     list(one_by_one(configs, alone))
-    while not all(store.find(config) for config in configs):
-        left = [config for config in configs if not store.find(config)]
+    while not all(store.state(config) == "done" for config in configs):
+        left = [config for config in configs if store.state(config) != "done"]
         list(at_once(left, store, 3, deadline=time.monotonic() + 0.2))
         stops += 1
         if stops == 1:
-            assert len(store.unfinished()) + len(store.runs()) == 3
+            assert {store.state(config) for config in configs} <= {"growing", "done"}
     assert stops > 1
     for config in configs:
         assert_same(store, alone, config)
@@ -131,12 +131,12 @@ def test_the_time_left_counts_what_a_checkpoint_holds(tmp_path):
     assert status.Clock([store]).seconds(config) is None
     with pytest.raises(loop.OutOfTime):
         store.run(config, deadline=time.monotonic() + 0.3)
-    ((_, reached, made),) = store.unfinished()
+    (run,) = store.runs()
     clock = status.Clock([store])
-    assert 0 < reached["steps"] < 400
+    assert 0 < run.reached.steps < 400
     whole = clock.seconds(config.replace(seed=1))
-    assert clock.seconds(config) == pytest.approx(whole * (400 - reached["steps"]) / 400)
-    assert whole == pytest.approx(400 * max(reached["seconds"], made["wall_seconds"]) / reached["steps"])
+    assert clock.seconds(config) == pytest.approx(whole * (400 - run.reached.steps) / 400)
+    assert whole == pytest.approx(400 * run.stretches[0]["wall_seconds"] / run.reached.steps)
 
 
 @pytest.mark.parametrize("arguments, said", [
@@ -180,7 +180,7 @@ def test_a_killed_worker_s_run_goes_on_from_its_checkpoint(tmp_path):
 
     def kill_one():
         """As soon as the long run has a checkpoint, kill the process that holds its lock."""
-        folder = store.partial(configs[0])
+        folder = store.folder(configs[0])
         while not (folder / "checkpoint.safetensors").exists():
             time.sleep(0.01)
         begun.append((folder / "provenance.json").read_text())
@@ -202,7 +202,7 @@ def test_a_killed_worker_s_run_goes_on_from_its_checkpoint(tmp_path):
     assert set(found) == set(configs)
     assert len(killed) == 1
     made = store.find(configs[0]).provenance
-    assert made["started"] in begun[0]  # not begun again
+    assert len(begun) == 1 and made["from"] == 0  # not begun again
     assert {run.status for run in found.values()} == {"done"}
     list(one_by_one(configs, alone))
     for config in configs:

@@ -45,32 +45,39 @@ def test_it_is_computed_once_and_again_only_if_a_file_is_missing(run):
     kept.keep(run, counted)
     kept.keep(run, counted)
     assert len(calls) == 1
-    (run.folder / "one.csv").unlink()  # whichever was written last
+    (run.folder / "one-2.csv").unlink()  # whichever was written last
     kept.keep(run, counted)
     assert len(calls) == 2 and kept.table(run, "one") is not None
 
 
 def test_what_made_it_is_recorded(run):
     kept.keep(run, some)
-    record = json.loads((run.folder / "kept.json").read_text())["test_kept.some"]
+    record = json.loads((run.folder / "kept.json").read_text())["test_kept.some at step 2"]
     assert record["data"] == run.provenance["data"]["checksum"] and record["source"] == run.provenance["source"]
-    assert record["steps"] == run.metrics["steps"] and "grey.png" in record["files"]
+    assert "grey-2.png" in record["files"]
+
+
+def test_of_a_run_that_grows_the_newest_up_to_its_point_is_shown(tmp_path):
+    for step in (5, 50):
+        pd.DataFrame({"step": [step]}).to_csv(tmp_path / f"some-{step}.csv")
+    found = [kept.table(SimpleNamespace(folder=tmp_path, metrics={"steps": step}), "some") for step in (4, 5, 49, 70)]
+    assert found[0] is None and [frame.step[0] for frame in found[1:]] == [5, 5, 50]
 
 
 def test_a_damaged_record_is_made_again(run):
     (run.folder / "kept.json").write_text("[1")
     kept.keep(run, some)
-    assert "test_kept.some" in json.loads((run.folder / "kept.json").read_text())
+    assert "test_kept.some at step 2" in json.loads((run.folder / "kept.json").read_text())
 
 
 def test_collected_tables_say_whose_they_are(tmp_path):
     runs = []
     for hash, state in (("a", "done"), ("b", "done"), ("c", "not run")):
         (tmp_path / hash).mkdir()
-        run = SimpleNamespace(folder=tmp_path / hash) if state == "done" else None
+        run = SimpleNamespace(folder=tmp_path / hash, metrics={"steps": 9}) if state == "done" else None
         runs.append({"row": f"row {hash}", "column": "digits", "hash": hash, "state": state, "run": run})
     assert kept.collected(pd.DataFrame(runs), "some").empty
-    pd.DataFrame({"x": [1, 2]}).to_csv(runs[1]["run"].folder / "some.csv")
+    pd.DataFrame({"x": [1, 2]}).to_csv(runs[1]["run"].folder / "some-9.csv")
     found = kept.collected(pd.DataFrame(runs), "some")
     assert found.drop(columns="run").to_dict("list") == {
         "x": [1, 2], "row": ["row b"] * 2, "column": ["digits"] * 2, "hash": ["b"] * 2, "state": ["done"] * 2}

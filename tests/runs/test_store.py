@@ -54,7 +54,7 @@ def start(root, log, **environment):
 def result(run):
     """All that must not depend on interruptions: history without times, weights, numbers."""
     numbers = {k: v for k, v in run.metrics.items() if "seconds" not in k}
-    return run.history.drop(columns=["seconds"]), load_file(run.folder / "weights.safetensors"), numbers
+    return run.history.drop(columns=["seconds"]), load_file(run.weights_file), numbers
 
 
 def assert_same(run, other):
@@ -88,8 +88,8 @@ def test_a_run_is_trained_once_and_found_again(trained, monkeypatch):
     run = trained.find(TINY)
     assert (run.status, run.hash, run.config, trained.state(TINY)) == ("done", TINY.hash, TINY, "done")
     assert sorted(p.name for p in run.folder.iterdir()) == [
-        "config.json", "history.csv", "metrics.json", "provenance.json", "weights.safetensors"]  # fmt: skip
-    assert (run.folder / "config.json").read_text() == TINY.json + "\n"
+        "checkpoint.safetensors", "config.json", "history.csv", "metrics.json", "provenance.json", "weights-4.safetensors"]
+    assert (run.folder / "config.json").read_text() == TINY.trajectory.json + "\n"
     assert list(run.history.epoch) == [1, 2]
     assert run.metrics["test_error"] == pytest.approx(run.history.test_error.iloc[-1], rel=1e-6)  # seven digits
     monkeypatch.setattr(loop, "train", None)
@@ -151,12 +151,12 @@ def test_stopping_at_a_deadline_and_going_on_gives_the_same_result(tmp_path, uni
             break
         except loop.OutOfTime:
             stops += 1
-            assert made.state(LONG) == "partial"
+            assert made.state(LONG) == "growing"
     assert stops > 1
     assert_same(run, uninterrupted)
     assert made.state(LONG) == "done"
-    assert not made.partial(LONG).exists()
-    assert "earlier" not in run.provenance
+    assert [(s["from"], s["to"]) for s in run.stretches] == [(0, 48)]
+    assert not (run.folder / "lock").exists() and not list(run.folder.glob("interim-*"))
 
 
 def wait_for(true, process, seconds=120):
@@ -176,7 +176,7 @@ def test_killed_while_training_it_goes_on_to_the_same_result(tmp_path, uninterru
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert json.loads(seen.read_text())["run"].startswith("digits, seed 0 train_images=128")
-    assert Store(root).state(LONG) == "partial"
+    assert Store(root).state(LONG) == "growing"
     assert_same(Store(root).run(LONG), uninterrupted)
 
 
@@ -193,11 +193,11 @@ def test_two_processes_train_a_run_once(tmp_path, uninterrupted, monkeypatch):
 
 def test_waiting_for_another_process_ends_at_the_deadline(tmp_path):
     made = Store(tmp_path)
-    with files.locked(made.partial(TINY), None), pytest.raises(loop.OutOfTime):
+    with files.locked(made.folder(TINY), None), pytest.raises(loop.OutOfTime):
         made.run(TINY, deadline=time.monotonic() + 0.2)
 
 
-@pytest.mark.parametrize("step", range(9))
+@pytest.mark.parametrize("step", range(10))
 def test_interrupted_between_any_two_writes_nothing_is_half_there(tmp_path, monkeypatch, trained, step):
     made, left = Store(tmp_path), [step]
 
@@ -227,7 +227,7 @@ def test_a_run_that_fails_is_kept_as_failed_and_others_go_on(tmp_path):
     assert "NaN or infinite" in failed.message
     assert "learning_rate" in failed.message
     assert failed.has_weights
-    assert all(w.isfinite().all() for w in load_file(failed.folder / "weights.safetensors").values())
+    assert all(w.isfinite().all() for w in load_file(failed.weights_file).values())
     assert len(failed.history) == 0
     json.loads((failed.folder / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert made.run(TINY).status == "done"
@@ -286,11 +286,14 @@ def test_a_damaged_run_is_named(trained, tmp_path, name, text):
 def test_damaged_tables_and_weights_are_named_when_read(trained, tmp_path):
     made, folder = copy(trained, tmp_path)
     (folder / "history.csv").write_bytes(b"epoch,step\n1,2\n3,4,5,6\n")
-    (folder / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:-10])
-    for read in (lambda run: run.history, lambda run: run.load_model()):
-        with pytest.raises(UserError, match="is damaged"):
-            read(made.find(TINY))
-    (folder / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match="is damaged"):
+        len(made.find(TINY).history)
+    (folder / "history.csv").write_bytes((trained.folder(TINY) / "history.csv").read_bytes())
+    weights = folder / "weights-4.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(UserError, match="is damaged"):
+        made.find(TINY).load_model()
+    weights.unlink()
     with pytest.raises(UserError, match="was stored without its weights"):
         made.find(TINY).load_model()
 
@@ -299,7 +302,7 @@ def test_data_that_changed_under_an_unfinished_run_are_refused(tmp_path):
     made = Store(tmp_path)
     with pytest.raises(loop.OutOfTime):
         made.run(LONG, deadline=time.monotonic())
-    path = made.partial(LONG) / "provenance.json"
+    path = made.folder(LONG) / "provenance.json"
     path.write_text(path.read_text().replace('"checksum": "', '"checksum": "0'))
     with pytest.raises(UserError, match="data set digits has changed since"):
         made.run(LONG)
@@ -311,7 +314,8 @@ def test_a_run_that_goes_on_under_other_versions_says_so(tmp_path, uninterrupted
         patch.setattr(provenance, "versions", lambda: {"torch": "2.0"})
         made.run(LONG, deadline=time.monotonic())
     run = made.run(LONG)
-    assert [part["versions"] for part in run.provenance["earlier"]] == [{"torch": "2.0"}]
+    assert [stretch["versions"] for stretch in run.stretches] == [{"torch": "2.0"}, provenance.versions()]
+    assert run.stretches[0]["to"] == run.stretches[1]["from"] < run.stretches[1]["to"] == 48
     assert_same(run, uninterrupted)
 
 
@@ -370,11 +374,10 @@ def test_a_pack_carries_runs_and_checkpoints(trained, tmp_path, uninterrupted, n
         assert not [m.name for m in tar if m.name.endswith(("lock", ".tmp"))]
     there = Store(tmp_path / "b")
     report = there.merge(tmp_path / name)
-    assert (report.copied, report.partial) == ([TINY.hash], [f"{LONG.hash}.partial"])
-    assert there.state(LONG) == "partial"
+    assert (report.copied, report.begun) == ([TINY.hash], [LONG.hash])
+    assert there.state(LONG) == "growing"
     assert_same(there.run(LONG), uninterrupted)
-    assert there.merge(tmp_path / name).partial == []
-    assert not there.partial(LONG).exists()
+    assert there.merge(tmp_path / name).begun == []
 
 
 def test_a_pack_without_weights_leaves_numbers_and_weights_can_follow(trained, tmp_path):

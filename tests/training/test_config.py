@@ -58,6 +58,32 @@ def test_defaults_are_left_out(config):
     assert all(getattr(Config(), name) != value for name, value in config.to_dict().items())
 
 
+@settings(max_examples=40, deadline=None)
+@given(configs)
+def test_what_is_asked_of_a_run_and_what_cannot_matter_is_no_part_of_its_name(config):
+    trajectory = config.trajectory
+    assert trajectory.trajectory == trajectory and trajectory.hash == config.hash
+    assert config.replace(epochs=7, steps=3, evaluation="running", free_steps=9, snapshots=True).hash == config.hash
+    changed = {f.name: values_of(f) for f in dataclasses.fields(Config) if f.name in config.irrelevant()}
+    assert not changed or config.replace(**{name: getattr(Config(), name) for name in changed}).hash == config.hash
+
+
+@pytest.mark.parametrize("fields, idle", [
+    ({}, {"hidden", "layers", "omega", "encoder_batchnorm", "add_origin", "free_steps", "free_learning_rate", "kl_anneal"}),
+    ({"decoder": "siren"}, {"filters", "spatial", "activation", "batchnorm", "bn_eps"}),
+    ({"inference": "encoder"}, {"inner_steps", "step_size", "detach", "origin_sd", "add_origin", "latent_scale"}),
+    ({"inference": "free"}, {"inner_steps", "encoder_batchnorm"}), ({"batchnorm": False}, {"bn_eps"}),
+])  # fmt: skip
+def test_fields_that_cannot_matter(fields, idle):
+    assert idle <= Config(**fields).irrelevant()
+    assert not {"latents", "batch_size", "learning_rate", "seed"} & Config(**fields).irrelevant()
+
+
+def test_where_a_config_asks_a_training_to_end():
+    assert Config(epochs=3, batch_size=16).end(96) == (3, 18) and Config(epochs=3, batch_size=500).end(96) == (3, 3)
+    assert Config(epochs=30, steps=15, batch_size=16).end(96) == (3, 15)
+
+
 def test_one_number_has_one_name():
     assert Config(learning_rate=1).hash == Config(learning_rate=1.0).hash
     assert Config(step_size=-0.0).hash == Config(step_size=0.0).hash

@@ -1,0 +1,34 @@
+"""What is measured beside a run on its weights at some point: other statistics, other fits of GLO. Never a training."""
+
+from ..data.datasets import Dataset
+from ..errors import UserError
+from ..method.models import Model, build
+from ..training.config import Config
+from ..training.evaluation import Evaluation
+from .run import Run
+
+
+def buildable(config: Config, data: Dataset) -> Model:
+    """The model of a config, untrained; `UserError` if there is none, or it cannot be measured as the config says."""
+    try:
+        return build(config, data.channels, classes=1 + int(data.train_labels.max()))
+    except ValueError as error:
+        raise UserError(f"this configuration has no model: {error}.") from error
+
+
+def measure(run: Run, data: Dataset, device: str) -> dict:
+    """The errors of a run's model at its point, measured as its config says: a row for the table beside the run.
+
+    Errors of training images are left out for GLO, whose own latents of them are not stored.
+    """
+    config, model = run.config, run.load_model(device)
+    some, named = min(len(data.train), len(data.test)), model.classifier is not None
+    parts = {"test": (data.test, data.test_labels)}
+    if config.inference != "free":
+        parts = {"train": (data.train[:some], data.train_labels[:some])} | parts
+    row = {"epoch": run.metrics["epochs"], "step": run.metrics["steps"],
+           "evaluation": config.look[0], "free_steps": config.look[1]}  # fmt: skip
+    for part, (images, labels) in parts.items():
+        measured = Evaluation(model, images, config, labels=labels if named else None)()
+        row |= {f"{part}_{key}": value for key, value in measured.items()}
+    return row
