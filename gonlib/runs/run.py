@@ -147,6 +147,10 @@ class Run:
         """The numbers at the asked point; if it has none, at the last point before that has. `epochs`, `steps` say which."""
         return self._metrics(self.asked.steps)
 
+    def at(self, epoch: int) -> "Run":
+        """This run as if no more than so many epochs had been asked for."""
+        return Run(self.folder, self.config.replace(epochs=max(epoch, 1)))
+
     def metrics_at(self, epoch: int) -> dict[str, Any]:
         """The numbers at the last measured point not after `epoch`; `epochs` and `steps` in it say which that is."""
         return self._metrics(self.config.replace(epochs=epoch, steps=0).end(self.end["images"])[1])

@@ -108,7 +108,7 @@ class Experiment:
         """
         cells, idle = self.expand(profile, **overrides)
         for name in sorted(idle):
-            raise UserError(f"parameter {name} can change nothing in {self.name}: every cell of it sets its own.")
+            raise UserError(f"parameter {name} can change nothing in {self.name}: every cell sets its own or does without.")
         return cells
 
     def expand(self, profile=None, **overrides) -> tuple[list[Cell], set[str]]:
@@ -135,7 +135,7 @@ class Experiment:
                 factors = {"dataset": dataset, **factors}
                 stated = self.paper.get(factors.get("model"), {}).get(dataset)
                 cells.append(Cell(factors, title(factors, self.rows), title(factors, columns), configs, stated))
-                idle &= set(change)
+                idle &= set(change) | configs[0].irrelevant()
         return cells, idle
 
     def finish(self, run, device="cpu"):
@@ -173,20 +173,51 @@ def split_names(text) -> list[str]:
 
 
 def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
-    """The runs of some cells, one a row, whether they are there or not.
+    """The runs of some cells, one a row, as far as they have been trained.
 
     Returns:
-        row, column, the cells' factors, seed, state ("done", "failed", "not run"), hash, every metric, `run` (the Run
-        or None), config, paper, and `factors`, the names of the columns that are factors.
+        row, column, the cells' factors, seed, state ("done", "growing", "failed", "not run"), hash, every metric at the
+        epoch asked for or the furthest before, `epoch`, which that is, `asked`, which it should be, `run` (the Run or
+        None), config, paper, and `factors`, the names of the columns that are factors.
     """
     rows = []
     for cell in cells:
         for config in cell.configs:
             found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
-            found = found if found and found.complete else None
-            about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "run": found,
-                     "state": found.status if found else "not run", "config": config, "paper": cell.paper}  # fmt: skip
-            rows.append((found.metrics if found else {}) | cell.factors | about | {"factors": tuple(cell.factors)})
+            about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "config": config,
+                     "paper": cell.paper, "factors": tuple(cell.factors)}  # fmt: skip
+            rows.append(_numbers(found) | cell.factors | about)
+    return pd.DataFrame(rows)
+
+
+def _numbers(run):
+    """What a row says of a run, or of None."""
+    if run is None:
+        return {"run": None, "state": "not run", "epoch": 0}
+    return run.metrics | {"run": run, "state": run.status, "epoch": run.metrics["epochs"], "asked": run.asked.epochs}
+
+
+def so_far(runs: pd.DataFrame) -> pd.DataFrame:
+    """Columns with runs that are still growing, all their runs at the furthest epoch that all of them have.
+
+    `epoch` says which that is and `asked` which was asked for; runs of other columns, failed and missing ones are left
+    out.
+    """
+    growing = runs[runs.column.isin(runs.column[runs.state == "growing"]) & runs.state.isin(["done", "growing"])]
+    parts = [_together(part) for _, part in growing.groupby("column", sort=False)]
+    return pd.concat(parts, ignore_index=True) if parts else growing
+
+
+def _together(runs):
+    """The runs of a column at their furthest common epoch, as if that had been asked for."""
+    epoch, then, asked = int(runs.epoch.min()), None, int(runs.asked.max())
+    while epoch != then:  # a run may have been measured last some epochs before
+        then = epoch
+        shown = [one.run.at(then) for one in runs.itertuples()]
+        epoch = min(run.metrics["epochs"] for run in shown)
+    kept = [name for name in runs if name not in runs.run.iloc[0].metrics]
+    rows = [one[kept].to_dict() | _numbers(run) | {"state": "done", "asked": asked}
+            for (_, one), run in zip(runs.iterrows(), shown, strict=True)]  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -94,13 +94,16 @@ def sentences(smooth: pd.DataFrame) -> list[str]:
     lines = []
     for (column, change), part in smooth.groupby(["column", "change"], sort=False):
         monotone, off = (part.groupby("path")[name].mean() for name in ("monotone", "off_path"))
-        lines.append(f"{column}, {change}: slerp is monotone for {monotone.slerp:.0%} of {part.pairs.iloc[0]:.0f} pairs "
-                     f"(lerp {monotone.lerp:.0%}, the views reconstructed {monotone['views']:.0%}); the nearest true view is "
-                     f"{off.slerp:.2f} away ({off.lerp:.2f}; {off['views']:.2f}).")
+        lines.append(
+            f"{column}, {change}: slerp is monotone for {monotone.slerp:.0%} of {part.pairs.iloc[0]:.0f} pairs (lerp "
+            f"{monotone.lerp:.0%}, the views reconstructed {monotone['views']:.0%}); the nearest true view is "
+            f"{off.slerp:.2f} away ({off.lerp:.2f}; {off['views']:.2f}).")
     off = smooth.pivot_table(index=["column", "change"], columns="path", values="off_path", sort=False)
-    beyond = [(off[way] / off["views"] - 1).mean() for way in ("slerp", "lerp")]
-    lines.append(f"Off the true path beyond what reconstruction alone is off: slerp {beyond[0]:+.0%}, "
-                 f"lerp {beyond[1]:+.0%}, on average over {len(off)} changes. Slerp is nearer than lerp in {(off.slerp < off.lerp).sum()} of them.")
+    beyond = [f"{(off[way] / off['views'] - 1).mean():+.0%}" for way in ("slerp", "lerp")]
+    nearer = (off.slerp < off.lerp).sum()
+    lines.append(
+        f"Off the true path beyond what reconstruction alone is off: slerp {beyond[0]}, lerp {beyond[1]}, on average over "
+        f"{len(off)} changes. Slerp is nearer than lerp in {nearer} of them.")
     return lines
 
 
