@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+MAKEFILE = (ROOT / "Makefile").read_text()
 LOCK = (ROOT / "requirements.lock").read_text()
 REQUIRED = [Requirement(text) for text in sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])]
 
@@ -118,7 +119,37 @@ def test_ci_runs_readmes_test_command():
     for name, command in (("test", "make test"), ("publish", "make reproduce")):
         steps = [step for job in yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())["jobs"].values()
                  for step in job["steps"]]
-        assert command in [step.get("run") for step in steps]
+        assert any((step.get("run") or "").startswith(command) for step in steps)
+
+
+def test_ci_covers_the_versions_of_python_that_are_promised():
+    matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    assert matrix["python"][0] == oldest and len(matrix["python"]) >= 3
+    assert {case["cpu"] for case in matrix["include"]} == set(re.findall(r"^CPU_(\w+)", MAKEFILE, re.MULTILINE))
+
+
+def test_what_contributors_are_told_is_there():
+    """Files, commands and tools that CONTRIBUTING and the hooks name."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for folder in re.findall(r"`(gonlib/\w+/|tests/)`", text):
+        assert (ROOT / folder).is_dir(), folder
+    for target in set(re.findall(r"\bmake (\w+)", text)):
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    check = MAKEFILE.partition("\ncheck:")[2].partition("\n\n")[0]
+    for tool in [hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in hooks]:
+        assert f"$(VENV)/bin/{tool}" in check
+
+
+@pytest.mark.parametrize("cpu, expected", [("", None), ("avx2", "ATEN_CPU_CAPABILITY=avx2"),
+                                           ("sse41", "ATEN_CPU_CAPABILITY=default"), ("z80", None)])
+def test_make_test_can_round_as_other_processors_do(cpu, expected):
+    done = make("-n", "-o", ".venv/ready", "test", f"CPU={cpu}", cwd=ROOT)
+    assert done.returncode == (2 if cpu == "z80" else 0)
+    assert ("there is no CPU=z80" in done.stderr) == (cpu == "z80")
+    assert (expected or "pytest") in done.stdout + done.stderr + "pytest"
+    assert ("ATEN_CPU_CAPABILITY" in done.stdout) == bool(expected)
 
 
 def test_readmes_example_of_the_library_runs(capsys):

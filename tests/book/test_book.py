@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -54,12 +55,8 @@ def test_every_notebooks_page_says_what_made_it(smoke_book, name):
     assert shown.select(".cell")
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if (ROOT / "book" / f"{n}.md").is_file()])
-def test_an_unwritten_page_says_what_it_will_hold(smoke_book, name):
-    source = (ROOT / "book" / f"{name}.md").read_text()
-    if "Not written yet" in source:
-        assert re.fullmatch(r"# .+\n\nNot written yet\. This page will [^.]+.*\.\n", source)
-        assert "Not written yet. This page will" in soup(smoke_book, name).select_one("article").text
+def test_no_page_waits_to_be_written(smoke_book):
+    assert not [name for name in NAMES if "Not written yet" in soup(smoke_book, name).select_one("article").text]
 
 
 def run_of(smoke_book, name):
@@ -69,7 +66,7 @@ def run_of(smoke_book, name):
 
 
 def test_every_number_is_its_runs_and_links_to_them(smoke_book):
-    listed, checked = soup(smoke_book, "runs"), 0
+    listed, checked = soup(smoke_book, "runs"), Counter()
     for page_name in NAMES:
         for tag in soup(smoke_book, page_name).select("a.number"):
             runs = [run_of(smoke_book, name) for name in tag["data-runs"].split()]
@@ -78,8 +75,9 @@ def test_every_number_is_its_runs_and_links_to_them(smoke_book):
             if "data-metric" in tag.attrs:
                 values = [run.metrics[tag["data-metric"]] for run in runs]
                 assert tag.text == figures.written(*figures.mean_sd(values), int(tag["data-digits"])), page_name
-                checked += 1
-    assert checked > 10
+                checked[page_name] += 1
+    tables = [name for name in NOTEBOOKS if "04" <= name[:2] <= "12" or name == "22-ledger"]
+    assert all(checked[name] for name in tables) and checked.total() > 200, checked
 
 
 def test_pictures_are_there(smoke_book):
@@ -93,7 +91,7 @@ def test_pictures_are_there(smoke_book):
 def test_equations_are_numbered(smoke_book):
     numbers = [[tag.text for tag in soup(smoke_book, name).select(".eqno")] for name in NAMES]
     everything = [re.match(r"\(([\d.]+)\)", number)[1] for page in numbers for number in page]
-    assert len(everything) >= 2 and len(set(everything)) == len(everything)
+    assert len(everything) >= 15 and len(set(everything)) == len(everything)
 
 
 def test_no_page_names_another_host_for_what_it_is_made_of(smoke_book):
@@ -117,11 +115,10 @@ def test_no_link_inside_the_book_is_dead(smoke_book):
                 assert (smoke_book.html / unquote(link.path)).exists(), f"{path.name}: {a['href']}"
 
 
-def test_the_api_page_documents_every_file(smoke_book):
-    shown = soup(smoke_book, "api")
+def test_the_api_pages_document_every_file(smoke_book):
     for path in (ROOT / "gonlib").glob("*/**/[a-z]*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        assert shown.find(id=f"module-{name}"), name
+        assert soup(smoke_book, f"api-{name.split('.')[1]}").find(id=f"module-{name}"), name
 
 
 # --- the real book, in a browser ---

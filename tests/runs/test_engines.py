@@ -105,22 +105,30 @@ def test_runs_that_are_about_time_are_made_alone(tmp_path, monkeypatch):
 
 
 def test_turns_go_round_in_order_and_end():
-    turns, seen, begun = Turns(2), [], threading.Event()
+    """Whoever asks first is next: three that always ask again take strict turns."""
+    turns, seen, left = Turns(3), [], dict.fromkeys("abc", 4)
+
+    def others_wait(name, others):
+        until = time.monotonic() + 60
+        while len(turns._queue) < 1 + others:
+            assert time.monotonic() < until, f"{name} waits for others that never ask"
+            time.sleep(0.001)
 
     def take(name):
-        for _ in range(3):
+        while left[name]:
             with turns:
-                begun.wait()
                 seen.append(name)
+                left[name] -= 1
+                others_wait(name, sum(left[other] > 0 for other in "abc" if other != name))
 
-    threads = [threading.Thread(target=take, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    begun.set()
+    threads = [threading.Thread(target=take, args=(name,)) for name in "abc"]
+    with turns:
+        for number, thread in enumerate(threads, 1):
+            thread.start()
+            others_wait("the first", number)
     for thread in threads:
         thread.join()
-    assert seen[:4] in (list("abab"), list("aaba"), list("aabb")) or seen[1:5] == list("baba")
+    assert seen == list("abc" * 4)
     turns.stop()
     with pytest.raises(Stopped), turns:
         pass

@@ -5,9 +5,9 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from ...data import as_float
 from ...runs import kept
 from ...runs.kept import collected
-from ...training.evaluation import as_float
 from .. import judging
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, by_column, graded, rule, where

@@ -3,9 +3,9 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...method.origin import SharedOrigin
 from ...runs.kept import collected
-from ...training.evaluation import as_float
 from ..experiment import experiment
 from ..judging import done, where
 
