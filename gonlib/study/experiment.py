@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ..data.registry import DATASETS as REGISTRY
+from ..data.registry import facts
 from ..errors import UserError, unknown
 from ..method.models import MODELS
 from ..runs import kept, store
 from ..training.config import Config
-from .paper import DATASETS
 from .parameters import split_names
 from .profiles import parameters
 
@@ -19,7 +20,7 @@ FIELDS = {f.name: f.default for f in dataclasses.fields(Config) if f.name not in
 
 # How the value of a factor is written in the titles of rows and columns; others are written as they are.
 TITLES: dict[str, str | Callable] = {
-    "dataset": lambda name: DATASETS.get(name, name),
+    "dataset": lambda name: name if name in REGISTRY and REGISTRY[name].built_in else facts(name).title,
     "latents": "{} latents",
     "filters": "{} filters",
     "hidden": "{} units",
@@ -135,7 +136,7 @@ class Experiment:
                 fields = {"dataset": dataset, **common, **change}
                 configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in range(seeds))
                 factors = {"dataset": dataset, **factors}
-                stated = self.paper.get(factors.get("model"), {}).get(dataset)
+                stated = self.paper.get(factors.get("model"), {}).get(dataset.partition("@")[0])  # a variant's set
                 cells.append(Cell(factors, title(factors, self.rows), title(factors, columns), configs, stated))
                 idle &= set(change) | configs[0].irrelevant()
         return cells, idle

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jinja2
+import numpy as np
 import pandas as pd
 
-from .experiment import collect, so_far
+from ..data.registry import facts
+from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
 from .numbers import Html, reached
 from .paper import CLAIMS, DATASETS
@@ -94,7 +96,7 @@ def basis(runs: pd.DataFrame) -> str:
     """What runs were: data sets, length of training, seeds, device; one line."""
     if runs.empty:
         return ""
-    datasets = ", ".join(dict.fromkeys(DATASETS.get(c.dataset, c.dataset) for c in runs.config))
+    datasets = ", ".join(dict.fromkeys(title(vars(c), ["dataset"]) for c in runs.config))
     epochs = sorted({int(run.metrics.get("epochs", 0)) for run in runs.run})
     steps = sorted({int(run.metrics.get("steps", 0)) for run in runs.run})
     seeds = sorted(set(runs.groupby(["row", "column"]).seed.nunique()))
@@ -111,15 +113,24 @@ def full_schedule(name: str) -> list:
     """The cells of an experiment that count as the paper's: profile `paper`, on the paper's data sets."""
     if name not in load_profile("paper"):
         return []
-    return [cell for cell in get(name).cells("paper") if all(c.dataset in DATASETS for c in cell.configs)]
+    return [cell for cell in get(name).cells("paper") if cell.factors["dataset"].partition("@")[0] in DATASETS]
 
 
 def divide(name: str, runs: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """An experiment's runs at full schedule, those on the way there, from all stores, and those of `runs` that are small."""
     cells = full_schedule(name)
-    full = collect(cells) if cells else NO_RUNS
     runs = NO_RUNS if runs is None else runs
-    return full, so_far(full) if len(full) else NO_RUNS, runs[~runs.hash.isin(full.hash)]
+    if not cells:
+        return NO_RUNS, NO_RUNS, runs
+    full = collect(cells)
+    partial = np.array([_part_of_its_set(run) for run in full.run], bool)
+    on_the_way = pd.concat([so_far(full[~partial]), done(full[partial])])
+    return full[~partial], on_the_way, runs[~runs.hash.isin(full.hash)]
+
+
+def _part_of_its_set(run):
+    """Whether a run saw only some of the images that were asked for, of an official set: then it is no verdict."""
+    return run is not None and run.metrics["images"] < (run.config.train_images or facts(run.config.dataset).counts[0])
 
 
 def judge_all(claims, runs: dict) -> list[Judgement]:
@@ -143,7 +154,7 @@ def _on_which(verdict, full):
     if verdict.scope == "exact" or not verdict.hashes or wanted.empty:
         return verdict
     used, ran = wanted[wanted.hash.isin(verdict.hashes)], wanted[wanted.state.isin(["done", "failed"])]
-    had, asked = ([DATASETS.get(name, name) for name in dict.fromkeys(c.dataset for c in part.config)] for part in (used, wanted))
+    had, asked = (list(dict.fromkeys(title(vars(c), ["dataset"]) for c in part.config)) for part in (used, wanted))
     if len(had) < len(asked):
         return replace(verdict, part=f"on {', '.join(had)} ({len(had)} of {len(asked)} data sets)")
     had, asked = (set(zip(part.experiment, part.column, strict=True)) for part in (ran, wanted))
@@ -154,7 +165,10 @@ def _how_far(verdict, part):
     """The verdict with the epochs that its runs have reached."""
     used = _read(verdict.claim, part)
     used = used[used.hash.isin(verdict.hashes)]
-    return replace(verdict, part=reached(used)) if len(used) else verdict
+    if used.empty:
+        return verdict
+    where = "" if (used.epoch < used.asked).any() else f"on {', '.join(dict.fromkeys(used.column))}"
+    return replace(verdict, part=where or reached(used))
 
 
 def verdicts(claims, runs: dict) -> Html:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-# The paper's data that were not to be had where the recorded runs were made.
-WITHOUT_DATA = ("small_norb", "celeba", "lsun_bedroom")
+from ..data.registry import at_hand
+
 OTHER_NUMBERS = "made by an earlier version of the code, of which today's may give another number"
 
 
@@ -68,7 +68,7 @@ def missing(runs: pd.DataFrame) -> Html:
     if "growing" in states:
         return Html('<span class="state">{}</span>').format(reached(runs[runs.state == "growing"]))
     text = "failed" if "failed" in states else "–" if "done" in states else "not run yet"  # –: has no such number
-    if states == {"not run"} and "config" in runs and all(c.dataset in WITHOUT_DATA for c in runs.config):
+    if states == {"not run"} and "config" in runs and not any(at_hand(c.dataset) for c in runs.config):
         text = "needs data"
     return Html('<span class="state">{}</span>').format(text)
 

@@ -5,6 +5,7 @@ import torch
 
 from ...data import as_float
 from ...data.builtin import shapes_images
+from ...data.registry import facts
 from ...runs.kept import collected
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
@@ -50,9 +51,10 @@ def object_views(data, arc=ARC, pairs=32):
 
 def known_views(data, pairs=32):
     """What changes -> true views, for data sets whose views are known; an empty dictionary for others."""
-    if data.name == "shapes":
-        return {factor: shape_views(data, factor, pairs) for factor in CHANGES}
-    if data.name == "coil20":
+    known = facts(data.name)
+    if known.draw:
+        return {factor: shape_views(data, factor, pairs) for factor in known.views}
+    if "angles" in known.views:
         return {f"turn by {5 * ARC} degrees": object_views(data, pairs=pairs)}
     return {}
 

@@ -7,6 +7,7 @@ import torch
 
 from ...data import as_float
 from ...data.datasets import load
+from ...data.registry import facts
 from ...method.conversion import SOURCES
 from ...runs import kept
 from ...runs.kept import collected
@@ -76,14 +77,11 @@ def classifier_both(dataset, models=("GON",)):
     return [{"model": name, "task": task} for name in models for task in ("reconstruct", "classify", "both")]
 
 
-COLOURED = ("patches", "cifar10", "celeba", "lsun_bedroom")
-
-
 @experiment("classifier-conversion", "Section 3.5: modality conversion", columns=("dataset", "task"), keep=conversions)
 def conversion(dataset, sources=("from_edges", "from_left"), colour_sources=("from_edges", "from_grey"),
                models=("GON", "AE")):  # fmt: skip
-    coloured = dataset in COLOURED or dataset.startswith("folder:")
-    return [{"model": name, "task": source} for source in (colour_sources if coloured else sources) for name in models]
+    chosen = colour_sources if facts(dataset).channels == 3 else sources
+    return [{"model": name, "task": source} for source in chosen for name in models]
 
 
 def ceiling_sentences(runs: pd.DataFrame) -> list[str]:
