@@ -15,8 +15,7 @@ from PIL import Image
 from .. import files
 from ..data import as_bytes
 from . import provenance, store
-
-RECORD = "kept.json"  # what was computed, by which function, from which source and data
+from .run import KEPT
 
 
 def keep(run, compute, device="cpu") -> None:
@@ -27,7 +26,7 @@ def keep(run, compute, device="cpu") -> None:
         compute: Function (model, data, config) to {name: DataFrame or pictures (N, C, H, H)}.
         device: Where it is computed.
     """
-    path, step = run.folder / RECORD, run.metrics["steps"]
+    path, step = run.folder / KEPT, run.metrics["steps"]
     name = f"{compute.__module__.rpartition('.')[2]}.{compute.__name__} at step {step}"
     record = _record(path)
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):

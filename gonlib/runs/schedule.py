@@ -46,7 +46,7 @@ def in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
     return ordered
 
 
-def _length(config: Config) -> tuple[float, int]:
+def _length(config: Config) -> tuple[int | float, int]:
     """Orders the configs of one trajectory by how long they train it: those stopped by their steps come first."""
     return config.steps or math.inf, config.epochs
 
