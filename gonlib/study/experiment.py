@@ -199,7 +199,8 @@ def so_far(runs: pd.DataFrame) -> pd.DataFrame:
     `epoch` says which that is and `asked` which was asked for; runs of other columns, failed and missing ones are left
     out.
     """
-    growing = runs[runs.column.isin(runs.column[runs.state == "growing"]) & runs.state.isin(["done", "growing"])]
+    begun = runs[runs.state.isin(["done", "growing"]) & (runs.epoch > 0)] if "epoch" in runs else runs[:0]
+    growing = begun[begun.column.isin(begun.column[begun.state == "growing"])]
     parts = [_together(part) for _, part in growing.groupby("column", sort=False)]
     return pd.concat(parts, ignore_index=True) if parts else growing
 

@@ -56,9 +56,10 @@ def _sources(column, runs, recorded):
 
 def _as_far_as_they_are(source, runs):
     """The finished runs of a source, and if some are still growing, all at the epoch that they have in common."""
-    if len(runs) and not (set(runs.state) <= {"growing", "not run"} and "growing" in set(runs.state)):
+    grown = so_far(runs)
+    if len(runs) and (grown.empty or {"done", "failed"} & set(runs.state)):
         yield source, runs
-    if len(runs) and len(grown := so_far(runs)):
+    if len(grown):
         yield f"{source}, {reached(grown)}", grown
 
 
