@@ -57,9 +57,9 @@ def check_pictures(run: Run) -> None:
         check_data(run.folder, run.data, load_data(run.config))
 
 
-def check_data(folder: Path, recorded: dict[str, str], data: Dataset) -> None:
+def check_data(folder: Path, recorded: dict[str, Any], data: Dataset) -> None:
     """Raise `UserError` if a run was trained on other data of the same name: it is never shown as one of these."""
-    if recorded != {"name": data.name, "checksum": data.checksum}:
+    if recorded != data.identity:
         raise UserError(f"the data set {data.name} has changed since the run in {folder} began: delete that folder to train "
                         "it on the new data, or put the old data back.")
 
