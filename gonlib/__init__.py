@@ -7,7 +7,7 @@ import importlib
 
 __version__ = "0.1.0"
 _HOMES = {
-    "MODELS": "method.models", "Model": "method.models", "build": "method.models", "load": "data.datasets",
+    "MODELS": "method.models", "Model": "method.models", "build": "method.models", "load": "data",
     "Config": "training.config", "evaluate": "training.evaluation", "train": "training.loop", "UserError": "errors",
 }
 __all__ = sorted(_HOMES)

@@ -103,7 +103,7 @@ def parser(argv):
     merge.add_argument("--no-weights", action="store_true", help="leave weights out")
     migrate = add("migrate", migrate_command, "Bring a store of the layout before runs grew to today's, once.")
     migrate.add_argument("store", metavar="local|recorded|FOLDER")
-    for name, place, text in (("book", "book.notebooks", "Execute the notebooks and build the book."),
+    for name, place, text in (("book", "book.build", "Execute the notebooks and build the book."),
                               ("bench", "bench.measure", "Measure speed.")):
         command = add(name, None, text)
         if argv[:1] == [name]:

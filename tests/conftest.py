@@ -59,7 +59,7 @@ def small_repository(tmp_path, monkeypatch):
                    "print([latents, rate, word, profile, device])")
     write_notebook(book, "02-bad", "latents = 1", "1 + 1", "raise ValueError('first line\\nlast line')", "3")
     write_notebook(book, "03-dead", "latents = 1", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    for module in ("gonlib.book.notebooks", "gonlib.study.profiles", "gonlib.runs.provenance"):
+    for module in ("gonlib.book.build", "gonlib.study.profiles", "gonlib.runs.provenance"):
         monkeypatch.setattr(f"{module}.repository_root", lambda: tmp_path)
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path / "store"))
     return tmp_path

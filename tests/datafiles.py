@@ -1,29 +1,32 @@
 """What the tests of data share: small prepared files, damage, and no network."""
 
-import urllib.error
-import urllib.request
+import socket
 
 import numpy as np
 import pytest
 
-from gonlib.data import datasets
+from gonlib.data.registry import DATASETS
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Downloads fail; in force where a test module imports this name."""
 
-    def refuse(*args, **kwargs):
-        raise urllib.error.URLError("no network in tests")
+    def refuse(host, *args, real=socket.getaddrinfo, **kwargs):
+        if host in ("127.0.0.1", "localhost"):
+            return real(host, *args, **kwargs)
+        raise socket.gaierror("no network in tests")
 
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 def example(name, train=20, test=10):
     """Random arrays of the right kind for a prepared file."""
     random, arrays = np.random.default_rng(0), {"source": "a test"}
     for part, count in (("train", train), ("test", test)):
-        arrays[f"{part}_images"] = random.integers(0, 256, (count, *datasets.OFFICIAL[name][1]), np.uint8)
+        arrays[f"{part}_images"] = random.integers(0, 256, (count, *DATASETS[name.partition("@")[0]].shape), np.uint8)
         arrays[f"{part}_labels"] = np.arange(count, dtype=np.uint8) // 5
     return arrays
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gonlib import cli
-from gonlib.data import datasets
+from gonlib.data import prepared
 from gonlib.errors import UserError
 from gonlib.method.models import MODELS
 from gonlib.runs import provenance
@@ -192,7 +192,7 @@ def test_time_left_is_steps_times_the_time_of_a_step(here, capsys):
 
 def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monkeypatch):
 
-    monkeypatch.setattr(datasets, "prepare", lambda name, path: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
+    monkeypatch.setattr(prepared, "prepare", lambda name, *rest: (_ for _ in ()).throw(UserError(f"{name} is not here.")))
     arguments = ["small", "-p", "dataset", "mnist,digits", "-p", "seeds", "1"]
     _, out, _ = call(capsys, "status", *arguments)
     assert "  GON / MNIST   needs data (0 of 1)" in out
@@ -226,12 +226,12 @@ def test_why_names_what_differs(here, capsys, monkeypatch):
     ("run small -p epoch 3", "unknown parameter 'epoch'; did you mean epochs"),
     ("run small -p rate 3", "unknown parameter 'rate'; did you mean"),
     ("run small -p epochs ten", "parameter epochs must be a whole number from 1 to 100000, not 'ten'."),
-    ("run small -p epochs 2.5", "parameter epochs must be a whole number from 1 to 100000, not 2.5."),
+    ("run small -p epochs 2.5", "parameter epochs must be a whole number from 1 to 100000, not '2.5'."),
     ("run small -p epochs 0", "parameter epochs must be a whole number from 1 to 100000, not 0."),
     ("run small -p seeds many", "parameter seeds must be a whole number, not 'many'."),
-    ("run small -p epochs [", "parameter epochs cannot be read from '['."),
+    ("run small -p epochs [", "parameter epochs must be a whole number from 1 to 100000, not '['."),
     ("run small -p learning_rate fast", "parameter learning_rate must be a number from 0.0 to 100.0, not 'fast'."),
-    ("run small -p detach 1", "parameter detach must be true or false, not 1."),
+    ("run small -p detach 1", "parameter detach must be true or false, not '1'."),
     ("run small -p datasets mnits", "unknown data set 'mnits'; did you mean mnist"),
     ("run small -p activation rely", "unknown value of activation 'rely'; did you mean relu"),
     ("run small --device tpu", "unknown device 'tpu'; known: cpu, cuda, cuda:N."),
@@ -288,15 +288,6 @@ def test_parameters_are_those_of_the_profile_then_the_group_then_the_overrides(h
             profiles.parameters(groups, "a", wrong, known)
     with pytest.raises(UserError, match="unknown parameter of a 'epoch'"):
         profiles.parameters({"a": {"epoch": 3}}, "a", known=known)
-
-
-@pytest.mark.parametrize("text, present, value", [
-    ("20", 1, 20), ("1e-3", 0.1, 0.001), ("3", 0.1, 3.0), ("true", False, True), ("123", "digits", "123"),
-    ("no", "digits", "no"), ("[AE, GON]", ("GON",), ["AE", "GON"]), ("AE", ("GON",), ["AE"]), ("7", None, 7),
-])  # fmt: skip
-def test_texts_of_the_command_line_become_values(text, present, value):
-    found = profiles.parse("name", text, present)
-    assert (found, type(found)) == (value, type(value))
 
 
 def test_a_profile_that_cannot_be_read_is_named(here):

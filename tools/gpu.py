@@ -24,11 +24,11 @@ import torch
 
 from gonlib import cli
 from gonlib.bench import measure
+from gonlib.data import as_float
 from gonlib.method.decoders import batchnorms
 from gonlib.runs import engines
 from gonlib.runs.store import Store
 from gonlib.training.config import Config
-from gonlib.training.evaluation import as_float
 from gonlib.training.forms import FORMS
 from gonlib.training.loop import Training
 

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
 from ..method.models import build
 from ..runs import provenance
 from ..training.config import Config
-from ..training.evaluation import as_float
 from ..training.forms import arithmetic, choose, compiled_loss
 from ..training.loop import Training
 

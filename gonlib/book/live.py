@@ -6,36 +6,31 @@ the data as a JSON block, and the script of the element (`elements/`) that takes
 
 import base64
 import html
-import io
 import json
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from scipy.interpolate import CubicSpline
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..data.official import SHAPES
-from ..method.decoders import BatchNorm, ConvDecoder, ImplicitDecoder
-from ..method.empirical_bayes import posterior_mean
-from ..method.models import Model
-from ..method.origin import encoder_matrix
+from ..data import as_bytes, as_float
+from ..data.builtin import SHAPES
 from ..runs import kept
 from ..runs.run import Run
 from ..runs.store import load_data, recorded_store
 from ..study import paper, registry
-from ..study.chapters.super_resolution import enlarge, render
-from ..training.evaluation import as_float
-from .figures import Html, as_cpu, signed
+from ..study.numbers import Html
+from . import stills
+from .export import exported
+from .figures import COLOURS
 
 ELEMENTS = Path(__file__).with_name("elements")
 PEN = 1.5 / 32  # radius of the pen, in image sides
 SHOWN = 6  # images to choose from under the zoom
 # Corners of the scenes of `shapes`, and inner over outer radius (an ellipse has none, and the ratio of its axes).
 CORNERS = {"ellipse": (0, 0.6), "square": (4, 0.5**0.5), "triangle": (3, 0.5), "star": (5, 0.45)}
-ACTIVATIONS = ("identity", "elu", "relu", "leaky_relu", "tanh", "sigmoid")  # those that gon.js knows
 
 # Strokes of the starting digits, in the middle 20/28 of the image as MNIST's are; x to the right, y down, from 0 to 1.
 DIGITS = [
@@ -52,56 +47,6 @@ DIGITS = [
       (0.72, 0.16)]],
     [[(0.74, 0.24), (0.48, 0.47), (0.24, 0.26), (0.48, 0.02), (0.74, 0.24), (0.7, 0.6), (0.58, 1)]],
 ]
-
-
-# --- models as numbers ---
-
-
-def packed(tensor: Tensor) -> dict:
-    """A tensor for gon.js: half-precision numbers as base64, after division by the largest magnitude among them."""
-    values = tensor.detach().cpu().float()
-    scale = values.abs().max().item() or 1.0
-    data = base64.b64encode((values / scale).numpy().astype("<f2").tobytes()).decode()
-    return {"scale": scale, "data": data}
-
-
-def folded(decoder: ConvDecoder) -> list[dict]:
-    """A convolutional decoder as transposed convolutions alone, its batch normalisations folded into their weights.
-
-    Each has `weight` (in, out, 4, 4), `bias` (out,), `stride`, `padding` and the name of its `activation`. The
-    statistics are those of `population`, fixed numbers with which every latent is decoded alone.
-    """
-    steps = []
-    for layer in decoder.layers:
-        if isinstance(layer, nn.ConvTranspose2d):
-            steps.append({"weight": layer.weight, "bias": layer.bias, "stride": layer.stride[0],
-                          "padding": layer.padding[0], "activation": "identity"})
-        elif isinstance(layer, BatchNorm):
-            scale = layer.weight * (layer.latent_var + layer.eps).rsqrt()
-            steps[-1]["weight"] = steps[-1]["weight"] * scale[:, None, None]
-            steps[-1]["bias"] = (steps[-1]["bias"] - layer.latent_mean) * scale + layer.bias
-        else:
-            steps[-1]["activation"] = layer.name
-    return steps
-
-
-def exported(model: Model) -> dict:
-    """A trained GON for gon.js: the encoder as one matrix and one offset, the decoder as numbers.
-
-    Raises:
-        ValueError: if its encoder is not a matrix, or its decoder has a function that gon.js does not know.
-    """
-    decoder = model.decoder
-    if isinstance(decoder, ImplicitDecoder):
-        layers = [{"weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in decoder.layers]
-        return {"omega": decoder.omega, "layers": layers}
-    matrix, offset = encoder_matrix(model)
-    layers = folded(decoder)
-    for layer in layers:
-        if layer["activation"] not in ACTIVATIONS:
-            raise ValueError(f"gon.js does not know the activation {layer['activation']}; known: {', '.join(ACTIVATIONS)}")
-        layer |= {"weight": packed(layer["weight"]), "bias": packed(layer["bias"]), "kernel": 4}
-    return {"matrix": packed(matrix), "offset": packed(offset), "side": decoder.latent_shape[-1], "layers": layers}
 
 
 def written_digits(size: int) -> Tensor:
@@ -140,8 +85,10 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
             "models": [exported(model) | {"name": name} for name, model in models.items()]}
     caption = ("Draw a digit, see a GON think. What you draw is encoded and decoded in this page by a GON with "
                f"{gon.config.latents} latents, {_made_by(gon)}.")
+    if detached:
+        caption += f" The detached model has {_made_by(detached)}."
     alt = "A hand-written three, its residual at the origin, its latent as bars, and the picture the latent decodes to"
-    return _element("gon-draw", data, _still_draw(models["GON"], starts[3:4]), alt, caption)
+    return _element("gon-draw", data, stills.draw(models["GON"], starts[3:4]), alt, caption)
 
 
 def ring(radius: float = 2.0, sigma: float = 0.7) -> Html:
@@ -154,7 +101,7 @@ def ring(radius: float = 2.0, sigma: float = 0.7) -> Html:
     caption = ("Equation 4 on a prior that is a circle: drag the noisy point, change the noise, and put the point at the "
                "origin, where a GON starts.")
     alt = "A circle, a noisy point outside it, and an arrow from the point to its posterior mean just inside the circle"
-    return _element("gon-ring", {"radius": radius, "sigma": sigma}, _still_ring(radius, sigma), alt, caption)
+    return _element("gon-ring", {"radius": radius, "sigma": sigma}, stills.ring(radius, sigma), alt, caption)
 
 
 def zoom(run: Run) -> Html:
@@ -169,7 +116,36 @@ def zoom(run: Run) -> Html:
     caption = (f"Zoom without pixels. An implicit GON that saw {config.size} × {config.size} pixels draws test images "
                f"at any zoom, beside bicubic interpolation of those pixels{truth}. It has {_made_by(run)}.")
     alt = "One image four times as fine as its pixels: the pixels, bicubic interpolation, and the picture of a GON"
-    return _element("gon-zoom", data, _still_zoom(model, small[:1], z[:1]), alt, caption)
+    return _element("gon-zoom", data, stills.zoom(model, small[:1], z[:1]), alt, caption)
+
+
+def race(groups: dict[str, pd.DataFrame]) -> Html:
+    """The test errors of a table's rows as a race over the epochs, a panel for each data set.
+
+    Args:
+        groups: what to call some runs, such as "recorded", and the runs as `registry.run` gives them.
+    """
+    panels = []
+    for group, runs in groups.items():
+        for column, part in runs[runs.run.notna()].groupby("column", sort=False):
+            rows = [row for name, same in part.groupby("row", sort=False) if (row := _lane(name, same))]
+            title = f"{paper.DATASETS.get(column, column)}, {group}"
+            panels += [{"title": title, "rows": rows}] if len(rows) > 1 else []
+    if not panels:
+        return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
+    caption = "The race: who is ahead depends on when one looks. Choose a data set and move through the epochs."
+    alt = "Falling curves of test error, one for each row of the table"
+    return _element("gon-race", {"panels": panels}, stills.race(panels[0]), alt, caption)
+
+
+def _lane(name, runs):
+    """A row of a race: the mean over seeds at each epoch that all of them have; None if there is none."""
+    curves = [run.history.set_index("epoch").test_error for run in runs.run if "test_error" in run.history]
+    mean = pd.concat(curves, axis=1, join="inner").mean(axis=1).dropna() if curves else pd.Series(dtype=float)
+    mean = mean[(mean > 0) & np.isfinite(mean)]
+    known = runs.paper.iloc[0]
+    return {"name": name, "colour": COLOURS.get(name, "#7f8790"), "paper": known[0] if known else None,
+            "epochs": mean.index.astype(int).tolist(), "errors": [float(f"{e:.4g}") for e in mean]} if len(mean) else None
 
 
 # For each experiment that has an element: the element, and the runs recorded for it with their weights, as what
@@ -184,6 +160,8 @@ OF_EXPERIMENTS = {
 def element(name: str, runs: pd.DataFrame) -> Html:
     """The element of an experiment's page, made of the runs recorded for it; without those, of the page's own.
 
+    A run is shown as far as it has been trained.
+
     Args:
         name: of the experiment, a key of `OF_EXPERIMENTS`.
         runs: what `registry.run` gives for it; of several data sets `shapes` is shown, because its truth is known.
@@ -191,8 +169,9 @@ def element(name: str, runs: pd.DataFrame) -> Html:
     make, changes = OF_EXPERIMENTS[name]
     recorded = registry.collect(registry.get(name).cells("quick", **changes), [recorded_store()])
     wanted = 2 if make is draw else 1
-    for found in (recorded.run, sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")):
-        usable = [run for run in found if run is not None and run.status == "done" and run.has_weights]
+    own = sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")
+    for found in (recorded.run.dropna(), own):
+        usable = [run for run in (Run(one.folder) for one in found) if not run.failed and run.has_weights]
         if len(usable) >= wanted:
             return make(*usable[:wanted])
     return Html('<p class="state">No run of this page is at hand with its weights, so there is nothing to play with.</p>')
@@ -231,59 +210,4 @@ def _element(name, data, still, alt, caption):
 
 def _bytes(image):
     """Base64 of an image's bytes."""
-    return base64.b64encode(kept.as_bytes(image).numpy().tobytes()).decode()
-
-
-def _picture(figure):
-    """A figure as the source of an `img`; the figure is closed."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", dpi=110)
-    plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-@torch.no_grad()
-def _still_draw(model, x):
-    x = x.expand(-1, model.channels, -1, -1)
-    with model.evaluating("population"):
-        z = model.encode(x)
-        origin, picture = model.decode(torch.zeros_like(z)), model.decode(z)
-    figure, axes = plt.subplots(1, 4, figsize=(8, 2.2), width_ratios=(1, 1, 1.5, 1))
-    titles = ("image x", "residual x − F(0)", "latent z = M x + b", "picture F(z)")
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_title(title, fontsize=9)
-        axis.set(xticks=[], yticks=[])
-    for axis, image in ((axes[0], x), (axes[1], signed(x - origin)), (axes[3], picture)):
-        axis.imshow(as_cpu(image)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
-    bars = z[0].numpy()
-    axes[2].bar(range(len(bars)), bars, color=["#d8602b" if value > 0 else "#2f86c1" for value in bars])
-    return _picture(figure)
-
-
-def _still_ring(radius, sigma):
-    z0 = torch.tensor([[2.4, 1.6]], dtype=torch.float64)
-    mean = posterior_mean(lambda z: ring_density(z, radius, sigma), z0, sigma**2 * torch.eye(2, dtype=torch.float64))
-    figure, axis = plt.subplots(figsize=(3.6, 3.6))
-    axis.add_patch(plt.Circle((0, 0), radius, fill=False, color="#12a378", lw=2))
-    axis.annotate("", mean[0].tolist(), z0[0].tolist(), arrowprops={"arrowstyle": "-|>", "color": "#2f86c1"})
-    axis.plot(*z0[0].tolist(), "o", color="#d8602b")
-    axis.set(xlim=(-4, 4), ylim=(-4, 4), xticks=[], yticks=[], aspect="equal")
-    return _picture(figure)
-
-
-def ring_density(z0: Tensor, radius: float, sigma: float) -> Tensor:
-    """log p(z0), (..., 2) to (...), up to a constant, of points on a circle with normal noise."""
-    r = z0.norm(dim=-1)
-    return torch.special.i0e(radius * r / sigma**2).log() - (radius - r) ** 2 / (2 * sigma**2)
-
-
-@torch.no_grad()
-def _still_zoom(model, small, z, size=128):
-    pictures = {f"given: {small.shape[-1]} × {small.shape[-1]} pixels": small, "bicubic": enlarge(small, size, "bicubic"),
-                "the GON": render(model, z, size)}
-    figure, axes = plt.subplots(1, 3, figsize=(7, 2.6))
-    for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
-        axis.imshow(as_cpu(picture)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
-        axis.set_title(title, fontsize=9)
-        axis.set(xticks=[], yticks=[])
-    return _picture(figure)
+    return base64.b64encode(as_bytes(image).numpy().tobytes()).decode()

@@ -1,21 +1,18 @@
-"""The book: which notebooks are executed with which parameters, then Jupyter Book's pages made from them."""
+"""The book's notebooks: which are executed with which parameters, checked before any kernel starts."""
 
 import ast
-import fcntl
+import hashlib
 import json
-import time
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ..errors import UserError, unknown
-from ..runs.provenance import repository_root
-from ..study.profiles import ALIASES, load_profile, parameters, parse
-from . import pages
-from .execution import execute_all
-from .timings import duration
+from ..study.parameters import example_of, read, split_names
+from ..study.profiles import ALIASES, load_profile, parameters
 
 
 @dataclass
@@ -23,73 +20,22 @@ class Notebook:
     """A notebook of the book with the parameters it will be executed with."""
 
     path: Path
-    declared: dict  # name -> default, read from the cell tagged `parameters`
-    values: dict = field(default_factory=dict)  # name -> value, for each declared name
-    after: list = field(default_factory=list)  # names of notebooks whose runs it shows: it starts when they are done
+    declared: dict[str, Any]  # name -> default, read from the cell tagged `parameters`
+    values: dict[str, Any] = field(default_factory=dict)  # name -> value, for each declared name
+    after: list[str] = field(default_factory=list)  # names of notebooks whose runs it shows: it starts when they are done
 
     name = property(lambda self: self.path.stem)  # 04-table1
     key = property(lambda self: key_of(self.path.stem))  # table1: its group in a profile
 
 
-def key_of(name):
+def key_of(name: str) -> str:
     """The profile group of a page: its file name without the number."""
     number, _, key = name.partition("-")
     return key if number.isdigit() else name
 
 
-def add_arguments(parser):
-    """Declare the options of `python -m gonlib book` on an argparse parser."""
-    parser.add_argument("--profile", default="quick", help="how much is run: smoke, quick or paper")
-    parser.add_argument("--notebooks", default="", help='execute only these: "04-table1 02-gradient-origin-networks"')
-    parser.add_argument("--device", help="cpu or cuda (default: what the profile says)")
-    parser.add_argument("-p", dest="params", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-                        help="set a parameter in every notebook that has it")
-    parser.add_argument("--no-execute", action="store_true", help="build the pages from what was executed last")
-    parser.add_argument("--out", type=Path, help="build folder (default: build)")
-
-
-def main(args):
-    """Build the book as the command line asks; the exit code: 0, or 1 if a notebook or a page has a fault."""
-    return build(args.profile, args.params, args.notebooks.split(), args.device, args.out, not args.no_execute)
-
-
-def build(profile="quick", params=(), notebooks=(), device=None, out=None, execute=True):
-    """Execute `notebooks` (none named: all) with a profile's parameters and `params`, then build the book.
-
-    Returns 0, or 1 if a notebook failed or a page has a fault: the book is built all the same, and says so.
-    Raises `UserError` for an unknown name or a wrong value before any kernel starts. Interrupted, it keeps every
-    notebook that was finished, and every run that was trained.
-    """
-    root = repository_root()
-    if root is None:
-        raise UserError("the book's sources are not here; run this inside a checkout of the repository.")
-    out = Path(out or root / "build").absolute()
-    chosen = plan(root / "book", profile, params, notebooks, device) if execute else []
-    began, runs = time.monotonic(), _runs()
-    with _alone(out):
-        failed = execute_all(chosen, profile, root, out)
-        print("Building the pages ...", flush=True)
-        faults = pages.build(root, out, toc_names(root / "book"))
-    _report(out, profile, chosen, _runs() - runs, runs, failed, faults, time.monotonic() - began)
-    return 1 if failed or faults else 0
-
-
-@contextmanager
-def _alone(out):
-    """Hold the build folder; `UserError` if another process is building there."""
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "book.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as fault:
-            raise UserError(f"another process is building the book in {out}; wait for it, or choose --out.") from fault
-        yield
-
-
-# --- what will be executed, checked before any kernel starts ---
-
-
-def plan(book, profile, params=(), names=(), device=None):
+def plan(book: Path, profile: str, params: Iterable[tuple[str, str]] = (), names: Sequence[str] = (),
+         device: str | None = None) -> list[Notebook]:
     """The `Notebook`s to execute, in the book's order, each with its parameter values.
 
     A value comes from, in rising order: the notebook's own default, the profile's `common` group, the group named
@@ -118,7 +64,8 @@ def _values(notebook, groups, fixed, params):
     for name, text in params:
         name = name if name in known else ALIASES.get(name)
         if name in known:
-            overrides[name] = parse(name, text, known[name])
+            as_profile = known[name] is None and text == "None"  # so papermill reads it, too
+            overrides[name] = None if as_profile else read(name, text, example_of(name, known[name]))
     # a group may also set parameters of the experiment that the notebook leaves to the profile
     mine = {name: value for name, value in groups.get(notebook.key, {}).items() if name in known}
     values = parameters(groups | {notebook.key: mine}, notebook.key, overrides, known)
@@ -127,10 +74,14 @@ def _values(notebook, groups, fixed, params):
     return values
 
 
-def toc_names(book):
+def toc_names(book: Path) -> list[str]:
     """Names of the book's pages in order, the landing page first."""
-    toc = yaml.safe_load((book / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
+
+    def below(entries):
+        return [name for entry in entries for name in (entry["file"], *below(entry.get("sections", [])))]
+
+    return [toc["root"], *below(chapter for part in toc["parts"] for chapter in part["chapters"])]
 
 
 def _page_name(name, known):
@@ -144,10 +95,10 @@ def _page_name(name, known):
     return names[name]
 
 
-def declared(path):
+def declared(path: Path) -> dict[str, Any]:
     """Name -> default of each parameter that a notebook's cell tagged `parameters` assigns."""
     found = {}
-    for cell in json.loads(path.read_text())["cells"]:
+    for cell in load_source(path)["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
             try:
                 for node in ast.parse("".join(cell["source"])).body:
@@ -158,7 +109,7 @@ def declared(path):
     return found
 
 
-def _after(path):
+def _after(path: Path) -> list[str]:
     """What the field `after` of a notebook's metadata names; "all": every other one that does not say "all" itself."""
     named = _named_after(path)
     if named == "all":
@@ -167,21 +118,19 @@ def _after(path):
 
 
 def _named_after(path):
-    return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("after", [])
+    return load_source(path).get("metadata", {}).get("after", [])
 
 
 def _check(name, value):
     """`UserError` if the value is not one that a run could have under this name."""
-    from ..data.datasets import NAMES, known_dataset
+    from ..data.registry import check_name
     from ..runs.store import check_device
-    from ..study.registry import split_names
     from ..training.config import Config, check_field  # here: they load torch, which building the pages alone does not need
 
     known = Config.__dataclass_fields__.get(name)
     if name in ("dataset", "datasets") and value is not None:
         for one in split_names(value):
-            if not known_dataset(one):
-                raise unknown("data set", one, [*NAMES, "folder:PATH"])
+            check_name(one)
     elif name == "device":
         check_device(value)
     elif known and value is not None:
@@ -189,27 +138,51 @@ def _check(name, value):
             check_field(known, one)
 
 
-# --- the last words ---
+# --- the files ---
 
 
-def _runs():
-    """Names of the finished runs in the store that the notebooks use."""
-    from ..runs.store import local_store
-
-    return {path.name for path in local_store().root.glob("[0-9a-f]" * 16)}
-
-
-def _report(out, profile, executed, trained, found, failed, faults, seconds):
-    """Print what was run, what failed, how long it took, and where the book is."""
-    for line in [*faults, *(f"{name}: {fault}" for name, fault in failed.items())]:
-        print(f"FAULT: {line}")
-    if executed:
-        devices = sorted({str(n.values["device"]) for n in executed if "device" in n.values}) or ["cpu"]
-        print(f"Executed {_count(executed, 'notebook')} (profile {profile}, {', '.join(devices)}): "
-              f"{_count(trained, 'run')} trained now, {len(found)} already in the store.")
-    print(f"The book is at {out / 'html' / 'index.html'} ({duration(seconds)}).")
+def load_source(path: Path) -> dict:
+    """A notebook as it is written in the book; `UserError` if it is none."""
+    try:
+        page = json.loads(path.read_text(encoding="utf-8"))
+        assert all(isinstance(cell["source"], str | list) for cell in page["cells"])
+    except (ValueError, RecursionError, KeyError, TypeError, AssertionError) as fault:
+        raise UserError(f"{path} is not a notebook; open it with Jupyter, or take it from git again.") from fault
+    return page
 
 
-def _count(items, word):
-    return f"{len(items)} {word}{'s' * (len(items) != 1)}"
+def source_digest(path: Path) -> str:
+    """A digest of a notebook's cells, to know whether what was executed is what is in the book now."""
+    return _digest([[cell["cell_type"], "".join(cell["source"])] for cell in load_source(path)["cells"]])
 
+
+def save_executed(page: dict, about: dict, path: Path) -> None:
+    """Write an executed notebook with what is to be known `about` it, and with a digest of both."""
+    page["metadata"]["gonlib"] = about
+    page["metadata"]["gonlib-digest"] = _digest([about, page["cells"]])
+    path.write_text(json.dumps(page, indent=1), encoding="utf-8")
+
+
+def load_executed(path: Path) -> dict | None:
+    """An executed notebook; None if there is none, or it is not as it was written: such a one is executed again."""
+    try:
+        page = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        whole = page["metadata"]["gonlib-digest"] == _digest([page["metadata"]["gonlib"], page["cells"]])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return page if whole else None
+
+
+def about_executed(path: Path) -> dict:
+    """What an executed notebook says of itself: profile, values, fault, source, used; empty if there is none."""
+    page = load_executed(path)
+    return page["metadata"]["gonlib"] if page else {}
+
+
+def without_error_notes(page: dict) -> list[dict]:
+    """The cells of an executed notebook without the two that papermill adds about an error."""
+    return [cell for cell in page["cells"] if "papermill-error-cell-tag" not in cell["metadata"].get("tags", [])]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

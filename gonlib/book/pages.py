@@ -1,6 +1,7 @@
-"""The book's pages: executed notebooks made readable, the API page, and Jupyter Book run over them."""
+"""The book's pages: executed notebooks made readable, and Jupyter Book run over them if anything has changed."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -9,61 +10,101 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1]
-WINGS = "method data training runs study book bench".split()  # the order of the API page
+from .kernel import PACKAGE, environment
+from .notebooks import load_executed, load_source, source_digest, without_error_notes
 
 
-def build(root, out, names):
-    """Build `out`/html from `root`/book and the notebooks executed in `out`/notebooks; sentences on what is wrong.
+def build(root: Path, out: Path, names: list[str]) -> tuple[list[str], bool]:
+    """Build `out`/html from `root`/book and the notebooks executed in `out`/notebooks, unless it is there already.
 
-    `names` are the book's pages. Pages with faults are built too; without faults the list is empty.
+    Args:
+        root: The repository's root.
+        out: The build folder.
+        names: The book's pages.
+
+    Returns:
+        Sentences on what is wrong, and whether `out`/html is the book as it is now: pages with faults are built too.
     """
-    source = out / "book-src"
+    source, record = out / "book-src", out / "pages.json"
+    try:
+        _write_sources(root / "book", source, out / "notebooks", names)
+        digest = _digest(root, source)
+        if _read_text(record) == digest and (out / "html" / "index.html").is_file():
+            return [], True
+        print("Building the pages ...", flush=True)
+        record.unlink(missing_ok=True)
+        faults, built = _jupyter_book(root, source, out)
+        if not faults:
+            record.write_text(digest, encoding="utf-8")
+    except OSError as fault:
+        shutil.rmtree(out / "jupyter-book", ignore_errors=True)
+        what = f"{fault.strerror or 'files could not be copied'} ({fault.filename or out})"
+        return [f"the pages could not be built: {what}."], False
+    return faults, built
+
+
+def _write_sources(book: Path, source: Path, executed: Path, names: list[str]) -> None:
+    """Write what Jupyter Book reads: the book's pages, notebooks as they were executed, and what they need."""
     shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(root / "book", source, ignore=shutil.ignore_patterns("profiles", ".ipynb_checkpoints"))
+    source.mkdir()
+    if (book / "_static").is_dir():
+        shutil.copytree(book / "_static", source / "_static", ignore=shutil.ignore_patterns(".*", "*~", "#*"))
+    for path in [book / "_toc.yml", *book.glob("[!.#]*.bib")]:
+        shutil.copy(path, source)
     for name in names:
-        if (root / "book" / f"{name}.ipynb").is_file():
-            page = readable(root / "book" / f"{name}.ipynb", out / "notebooks" / f"{name}.ipynb")
-            (source / f"{name}.ipynb").write_text(json.dumps(page, indent=1))
-    for path in source.glob("*.md"):
-        text = path.read_text().replace("<!-- modules -->", api_sections())
-        if "<!-- runs -->" in text:
-            text = text.replace("<!-- runs -->", _runs_section(out, names))
-        path.write_text(text)
-    return _jupyter_book(root, source, out)
+        if (book / f"{name}.ipynb").is_file():
+            page = readable(book / f"{name}.ipynb", executed / f"{name}.ipynb")
+            (source / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
+        elif (book / f"{name}.md").is_file():
+            text = (book / f"{name}.md").read_text(encoding="utf-8")
+            text = re.sub(r"<!-- modules: (\w+) -->", lambda wing: modules(wing[1]), text)
+            if "<!-- runs -->" in text:
+                text = text.replace("<!-- runs -->", _runs_section(executed, names))
+            (source / f"{name}.md").write_text(text, encoding="utf-8")
 
 
-def _runs_section(out, names):
+def _runs_section(executed: Path, names: list[str]) -> str:
     """The page of runs: those that numbers in the executed notebooks link to."""
     from ..runs import store  # here: they load torch, which building other pages does not need
     from . import runlist
 
-    executed = [out / "notebooks" / f"{name}.ipynb" for name in names]
-    return runlist.section([p for p in executed if p.is_file()], [store.local_store(), store.recorded_store()])
+    pages = {name: load_executed(executed / f"{name}.ipynb") for name in names}
+    return runlist.section({name: page for name, page in pages.items() if page},
+                           [store.local_store(), store.recorded_store()])
 
 
-def source_digest(path):
-    """A digest of a notebook's cells, to know whether what was executed is what is in the book now."""
-    cells = json.loads(path.read_text())["cells"]
-    text = json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(root: Path, source: Path) -> str:
+    """A digest of all that Jupyter Book makes pages from: sources, configuration, docstrings, its own version."""
+    digest = hashlib.sha256(f"{importlib.metadata.version('jupyter-book')} {sys.version}".encode())
+    inputs = [root / "_config.yml", *sorted(source.rglob("*")), *sorted(PACKAGE.rglob("*.py"))]
+    for path in (path for path in inputs if path.is_file()):
+        digest.update(f"{path}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
-def readable(path, executed):
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def readable(path: Path, executed: Path) -> dict:
     """The notebook at `path` as a page: outputs from `executed` if that was made from it, and what made them, in words.
 
     A page whose execution failed, or that was not executed, says so under its title.
     """
-    page = json.loads(executed.read_text()) if executed.is_file() else {"metadata": {}}
-    about = page["metadata"].get("gonlib", {})
+    page = load_executed(executed)
+    about = page["metadata"]["gonlib"] if page else {}
     if about.get("source") != source_digest(path):
-        page, about = json.loads(path.read_text()), {}
-    page["metadata"].setdefault("language_info", {"name": "python"})
+        page, about = without_outputs(load_source(path)), {}
+    kept = {name: value for name, value in page["metadata"].items() if name in ("kernelspec", "language_info")}
+    page["metadata"] = {"language_info": {"name": "python"}} | kept  # no path of this machine
     page["cells"] = without_error_notes(page)
     if not about:
         _under_title(page, "warning", "This page was not executed in this build: its code is shown without results.")
     elif about["fault"]:
-        _under_title(page, "error", f"This page is not complete: {_code(about['fault'])}")
+        _under_title(page, "error", f"This page is not complete: {code_span(about['fault'])}")
     cells = []
     for cell in page["cells"]:
         tags = cell["metadata"].get("tags", [])
@@ -74,88 +115,69 @@ def readable(path, executed):
             cell["metadata"]["tags"] = [*tags, "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": "Parameters and their defaults",
                                           "code_prompt_hide": "Hide the parameters"}
-            if "values" in about:
+            if about:
                 cells.append(_markdown(_made_with(about)))
     page["cells"] = cells
     return page
 
 
-def without_error_notes(page):
-    """The cells of an executed notebook without the two that papermill adds about an error."""
-    return [cell for cell in page["cells"] if "papermill-error-cell-tag" not in cell["metadata"].get("tags", [])]
+def without_outputs(page: dict) -> dict:
+    """A notebook without the outputs that somebody saved in it."""
+    for cell in page["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    return page
 
 
-def code_cell_number(page, index):
-    """Which code cell of the notebook that was executed its cell `index` is, counted from 1."""
-    cells = without_error_notes(page)[: index + 1]
-    return sum(cell["cell_type"] == "code" and "injected-parameters" not in cell["metadata"].get("tags", [])
-               for cell in cells)
-
-
-def _made_with(about):
+def _made_with(about: dict) -> str:
     """One line for a page: the profile and the values of its parameters."""
-    values = [f"`{name} = {value!r}`" for name, value in about["values"].items()
+    values = [code_span(f"{name} = {value!r}") for name, value in about["values"].items()
               if name != "profile" and value is not None]  # None: left to the profile
-    return f":::{{div}} made-with\nMade with profile `{about['profile']}`{': ' if values else ''}{', '.join(values)}\n:::"
+    profile = code_span(about["profile"])
+    return f":::{{div}} made-with\nMade with profile {profile}{': ' if values else ''}{', '.join(values)}\n:::"
 
 
-def _under_title(page, kind, text):
+def _under_title(page: dict, kind: str, text: str) -> None:
     """Put an admonition under the title, the first line of the first cell."""
     title, *rest = "".join(page["cells"][0]["source"]).split("\n")
     page["cells"][0]["source"] = "\n".join([title, "", f":::{{{kind}}}", text, ":::", *rest])
 
 
-def _markdown(text):
+def _markdown(text: str) -> dict:
     return {"cell_type": "markdown", "id": "made-with", "metadata": {}, "source": text}
 
 
-def _code(text):
-    """Text as a code span, whatever backticks are in it."""
-    return f"``` {text} ```"
+def code_span(text: str) -> str:
+    """Text as a code span of Markdown, whatever is in it: nothing of it is markup, and it stays on one line."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {' '.join(text.split())} {fence}"
 
 
-def api_sections():
-    """Markdown for the API page: a section for each file of the library that is there."""
-    modules = [f"{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}" for wing in WINGS
-               for path in sorted((PACKAGE / wing).rglob("[a-z]*.py"))]
-    return "\n".join(f"## gonlib.{name}\n\n```{{eval-rst}}\n.. automodule:: gonlib.{name}\n   :members:\n```\n"
-                     for name in modules)
+def modules(wing: str) -> str:
+    """Markdown that documents each file of a wing of the library, under a heading of its own."""
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+             for path in sorted((PACKAGE / wing).rglob("[a-z]*.py"))]
+    return "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in names)
 
 
-def _jupyter_book(root, source, out):
-    """Run Jupyter Book, warnings being faults, and put the pages at `out`/html; the faults, one sentence each."""
+def _jupyter_book(root: Path, source: Path, out: Path) -> tuple[list[str], bool]:
+    """Run Jupyter Book, warnings being faults, and put the pages at `out`/html; the faults, and whether there are pages."""
     work, log = out / "jupyter-book", out / "jupyter-book.log"
     shutil.rmtree(work, ignore_errors=True)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source),
                "--path-output", str(work), "--config", str(root / "_config.yml"), "--toc", str(source / "_toc.yml"),
                "-n", "-W", "--keep-going"]
-    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                          encoding="utf-8", errors="replace", env=environment(), check=False)
     text = re.sub("\x1b\\[[0-9;]*m", "", done.stdout).replace(f"{source}{os.sep}", "")
-    log.write_text(text)
+    log.write_text(text, encoding="utf-8")
     faults = re.findall(r"^.*(?:WARNING|ERROR): .*(?:raised:\n.*)?", text, re.MULTILINE)
     if done.returncode and not faults:
         faults = [f"Jupyter Book could not build the pages; see {log}."]
     made = work / "_build" / "html"
-    if (made / "index.html").is_file():
+    built = (made / "index.html").is_file()
+    if built:
         shutil.rmtree(out / "html", ignore_errors=True)
         os.replace(made, out / "html")
         shutil.rmtree(work)
-    return faults
-
-
-# --- Sphinx loads this file as an extension, to read docstrings as they are written: plain text with `code` in it ---
-
-
-def setup(app):
-    """Sphinx calls this."""
-    app.connect("autodoc-process-docstring", lambda app, what, name, obj, options, lines: _as_rst(lines))
-    return {"parallel_read_safe": True}
-
-
-def _as_rst(lines):
-    """Change docstring lines in place into safe reStructuredText: code spans as literals, other signs escaped."""
-    parts = re.split(r"`+([^`]*)`+", "\n".join(lines))
-    text = [re.sub(r"([\\*_|])", r"\\\1", part) for part in parts[::2]]
-    code = [f"\\ ``{part}``\\ " if part.strip() else "" for part in parts[1::2]] + [""]
-    lines[:] = "".join(a + b for a, b in zip(text, code, strict=True)).replace("\n\\ ``", "\n``").split("\n")
+    return faults, built

@@ -35,6 +35,8 @@ class Timings:
         if None in coming.values():
             return None
         for name, spent in running.items():
+            if coming.get(name) is None:  # one that changed while the others were executed
+                return None
             coming[name] = max(coming[name] - spent, spent / 10)  # longer than the last time: still some to go
         return self._shared(list(coming.values()))
 

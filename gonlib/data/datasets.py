@@ -1,81 +1,71 @@
-"""Data sets as uint8 tensors on the device, at the image size asked for: built in, prepared once, or any folder."""
+"""`load`: a data set by its name, as uint8 tensors on the device, at the image size asked for."""
 
-import errno
 import functools
 import hashlib
-import http.client
-import io
-import json
-import os
-import tarfile
-import zipfile
-import zlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64, Num, UInt8
+from torch import Tensor
 
-from ..errors import UserError, unknown
-from . import official
-from .official import SHAPES, shapes_images  # noqa: F401 (public here)
-
-BUILT_IN = {"digits": official.digits, "patches": official.patches, "shapes": official.shapes_factors}
-IDX_FILES = ", ".join(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k")
-                      for kind in ("images-idx3", "labels-idx1"))
-OFFICIAL = {  # name: maker, shape of an image, folder in the data root, official files, where they are published
-    "mnist": (official.mnist, (28, 28), "MNIST/raw", IDX_FILES, "http://yann.lecun.com/exdb/mnist"),
-    "fashion_mnist": (official.fashion_mnist, (28, 28), "FashionMNIST/raw", IDX_FILES,
-                      "https://github.com/zalandoresearch/fashion-mnist"),
-    "cifar10": (official.cifar10, (32, 32, 3), "", "cifar-10-python.tar.gz",
-                "https://www.cs.toronto.edu/~kriz/cifar.html"),
-    "celeba": (official.celeba, (64, 64, 3), "celeba",
-               ("img_align_celeba.zip, list_attr_celeba.txt, identity_CelebA.txt, list_bbox_celeba.txt, "
-                "list_landmarks_align_celeba.txt, list_eval_partition.txt"),
-               "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
-    "lsun_bedroom": (official.lsun_bedroom, (128, 128, 3), "lsun",
-                     "bedroom_train_lmdb, bedroom_val_lmdb (unzipped; reading them needs the package lmdb)",
-                     "https://github.com/fyu/lsun"),
-    "coil20": (official.coil20, (128, 128), "coil20", "coil-20-proc.zip", official.COIL20_URL),
-    "small_norb": (official.small_norb, (96, 96), "small_norb", ", ".join(f"{name}.gz" for name in official.NORB_MD5),
-                   official.NORB_URL),
-}
-NAMES = (*BUILT_IN, *OFFICIAL)
-PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-FAULTS = (OSError, RuntimeError, ValueError, EOFError, ImportError, http.client.HTTPException, tarfile.TarError,
-          zipfile.BadZipFile, zlib.error)  # what absent, broken or unreachable files raise
+from ..errors import UserError
+from . import folders, prepared
+from .builtin import Arrays
+from .images import channels_first, resize
+from .paths import data_root, exists, prepared_path, stamp, user_path
+from .registry import available, check_name, facts, title, variant_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dataset:
-    """Images (N, C, size, size), uint8, and what is known of them; labels int64 (N,), factors name -> (N,).
+    """The images of a data set, and what is known of them.
 
     The tensors may be shared with other callers of `load`: do not change them in place.
+
+    Args:
+        name: under which `load` knows it.
+        size: side of the images in pixels.
+        train: training images.
+        test: test images.
+        train_labels: class of each training image, from 0.
+        test_labels: class of each test image.
+        source: where the images come from, in a sentence.
+        checksum: SHA-256 of what was used: after the limits, before resizing.
+        train_factors: what else is known of each training image.
+        test_factors: the same of each test image.
+        title: the name for readers, which says so if images are missing.
+        complete: whether all images of the published set are there (before the limits).
     """
 
     name: str
     size: int
-    train: torch.Tensor
-    test: torch.Tensor
-    train_labels: torch.Tensor
-    test_labels: torch.Tensor
+    train: UInt8[Tensor, "train c h w"]
+    test: UInt8[Tensor, "test c h w"]
+    train_labels: Int64[Tensor, " train"]
+    test_labels: Int64[Tensor, " test"]
     source: str
-    checksum: str  # SHA-256 of what was used: after the limits, before resizing
-    train_factors: dict = field(default_factory=dict)
-    test_factors: dict = field(default_factory=dict)
+    checksum: str
+    train_factors: dict[str, Num[Tensor, " train"]] = field(default_factory=dict)
+    test_factors: dict[str, Num[Tensor, " test"]] = field(default_factory=dict)
+    title: str = ""
+    complete: bool = True
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """1 (grey) or 3 (colour)."""
         return self.train.shape[1]
 
     @property
-    def mean_image(self):
-        """Mean of the training images: float (C, size, size) in [0, 1]."""
+    def mean_image(self) -> Float[Tensor, "c h w"]:
+        """Mean of the training images, in [0, 1]."""
         total = sum(part.sum(0, dtype=torch.int64) for part in self.train.split(4096))
         return (total.double() / (255 * len(self.train))).float()
 
-    def summary(self):
+    def summary(self) -> str:
         """One line for the book."""
         return (f"{self.name}: {len(self.train):,} train / {len(self.test):,} test images, {self.size} x {self.size}, "
                 f"{self.channels} channel{'s' * (self.channels > 1)}; source: {self.source}")
@@ -83,258 +73,144 @@ class Dataset:
     __repr__ = summary
 
 
-def known_dataset(name):
-    """Whether `load` knows this name: one of NAMES, or folder:PATH."""
-    return name in NAMES or (isinstance(name, str) and name.startswith("folder:") and len(name) > len("folder:"))
+def load(name: str, size: int = 32, train_images: int = 0, test_images: int = 0, device: str | torch.device = "cpu",
+         root: str | Path | None = None) -> Dataset:
+    """The data set `name` at size x size pixels.
 
-
-def data_root():
-    """Where official data sets are kept: $GONLIB_DATA, else data/ in the checkout (or in the working folder)."""
-    checkout = Path(__file__).resolve().parents[2]
-    default = checkout / "data" if (checkout / "pyproject.toml").is_file() else Path("data")
-    return Path(os.environ.get("GONLIB_DATA") or default).expanduser()
-
-
-def at_hand(name):
-    """Whether a data set can be loaded without fetching anything: built in, prepared, or a folder that is there."""
-    if name.startswith("folder:"):
-        return Path(name.removeprefix("folder:")).expanduser().is_dir()
-    return name in BUILT_IN or (data_root() / "prepared" / f"{name}.npz").is_file()
-
-
-def load(name, size=32, train_images=0, test_images=0, device="cpu", root=None):
-    """The data set `name` at size x size pixels, with the first so many images of each part (0: all).
+        digits = gonlib.load("digits", size=32)
 
     Images are resized from their own size, bilinear and antialiased (`patches` are 32 x 32); `shapes` are drawn anew.
     The order is fixed and mixed. Built-in sets are mixed already; the others are shuffled with a fixed seed: files may be
     sorted by class, as COIL-20's are, and with `batch` statistics an image's latent depends on its batch-mates. A
-    larger limit holds the images of a smaller one.
-    `root` is the data root (default: `data_root()`); what is read there is
-    prepared/<name>.npz, made on first use from the official files, which are downloaded if need be.
-    Raises `UserError` if data are missing or damaged, or fewer than asked for; never falls back to other data.
+    larger limit holds the images of a smaller one. Never are other data taken than those asked for.
+
+    Args:
+        name: one of `registry.DATASETS`; NAME@VARIANT, a variant of an official set, which is only read; or folder:PATH.
+        size: side of the images in pixels.
+        train_images: how many of the training images to take, from the first on; 0: all.
+        test_images: how many of the test images; 0: all.
+        device: where the tensors are to be.
+        root: the data root (default: `paths.data_root()`). What is read there is prepared/<name>.npz, made on first use
+            from the official files, which are downloaded if need be.
+
+    Raises:
+        UserError: if data are missing or damaged, fewer than asked for, or too large for this machine's memory.
     """
-    if not known_dataset(name):
-        raise unknown("data set", name, [*NAMES, "folder:PATH"])
+    check_name(name)
     for what, value, least in (("size", size, 1), ("train_images", train_images, 0), ("test_images", test_images, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{what} must be a whole number of at least {least}, not {value!r}.")
-    path, stamp = None, None
-    if name in OFFICIAL:
-        root = Path(root or data_root()).expanduser().absolute()
-        path = root / "prepared" / f"{name}.npz"
-        if not path.exists():
-            prepare(name, path)
-        stamp = _stamp(path)
-    elif name not in BUILT_IN:
-        path = Path(name.removeprefix("folder:")).expanduser().absolute()
-        stamp = tuple((file, *_stamp(file)) for file in _pictures(path))
-    return _load(name, size, (train_images, test_images), str(device), path, stamp)
+    path = _place(name, root)
+    if path and not name.startswith("folder:") and not exists(path):
+        if variant_of(name):
+            raise UserError(_no_variant(name, path))
+        prepared.prepare(name, facts(name), path)
+    return _load(name, size, (train_images, test_images), str(device), path, _stamps(name, path))
 
 
-@functools.lru_cache(maxsize=2)  # the seeds of an experiment share one copy; `stamp` tells a changed file
-def _load(name, size, limits, device, path, stamp):
-    if name in BUILT_IN:
-        arrays = BUILT_IN[name]()
-    elif name in OFFICIAL:
-        arrays = read_prepared(name, path)
+def fingerprint(name: str, root: str | Path | None = None) -> str:
+    """What changes whenever the files of a data set do, found without reading them; "" if it has none yet.
+
+    It is made of their names, sizes and times. The same data elsewhere have another fingerprint, but the same checksum.
+    """
+    path = _place(name, root)
+    if not path or not (name.startswith("folder:") or exists(path)):
+        return ""
+    return hashlib.sha256(repr(_stamps(name, path)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _place(name: str, root: str | Path | None) -> Path | None:
+    """The folder of pictures, or the prepared file, of a data set; None if it is built in."""
+    if name.startswith("folder:"):
+        return user_path(name.removeprefix("folder:"))
+    return None if facts(name).built_in else prepared_path(name, user_path(root or data_root()))
+
+
+def _stamps(name: str, path: Path | None) -> tuple[tuple[Any, ...], ...]:
+    if path is None:
+        return ()
+    return tuple((file, *stamp(file)) for file in (folders.pictures(path) if name.startswith("folder:") else [path]))
+
+
+def _no_variant(name: str, path: Path) -> str:
+    others = [other for other in available() if variant_of(other)]
+    return (f"{path} is not there: {name} is a variant of {facts(name.partition('@')[0]).title}, which is only read, never "
+            f"made or downloaded; put its file there, or set GONLIB_DATA to the folder that has it"
+            + (f" (at hand: {', '.join(others)})." if others else "."))
+
+
+@functools.lru_cache(maxsize=2)  # the seeds of an experiment share one copy; `stamps` tell a changed file
+def _load(name: str, size: int, limits: tuple[int, int], device: str, path: Path | None, stamps: tuple[Any, ...]) -> Dataset:
+    entry, files = facts(name), [file for file, *_ in stamps]
+    if path is None:
+        arrays = entry.make()
+    elif name.startswith("folder:"):
+        arrays = folders.split(path, files)
     else:
-        arrays = _folder(path, [file for file, *_ in stamp])
-    source = arrays.pop("source")
+        arrays = prepared.read(name, entry, path, variant=bool(variant_of(name)))
+    complete, images = arrays.pop("complete", True), len(arrays["train_labels"])
     for part, limit in zip(("train", "test"), limits, strict=True):
         chosen = _chosen(name, part, len(arrays[f"{part}_labels"]), limit)
         arrays |= {key: value[chosen] for key, value in arrays.items() if key.startswith(part + "_")}
-    if "train_files" in arrays:
-        checksum = _read_pictures(arrays, size)
-    else:
-        checksum = _checksum(arrays)
+    _check_memory(name, size, entry.channels, sum(len(arrays[f"{part}_labels"]) for part in ("train", "test")))
+    _check_device(device)
+    checksum = folders.read(path, files, arrays, size) if "train_files" in arrays else _checksum(arrays)
+    source = arrays.pop("source")
     fields = {}
     for part in ("train", "test"):
         mine = {key.removeprefix(part + "_"): arrays.pop(key) for key in list(arrays) if key.startswith(part + "_")}
-        labels = mine.pop("labels").astype(np.int64)
-        images = resize(_tensor(mine.pop("images")), size) if "images" in mine else shapes_images(mine, size)
-        fields |= {part: images.to(device), f"{part}_labels": torch.from_numpy(labels).to(device)}
-        kinds = {key: np.float32 if value.dtype.kind == "f" else np.int64 for key, value in mine.items()}
-        factors = {key: torch.from_numpy(value.astype(kinds[key])).to(device) for key, value in mine.items()}
-        fields |= {f"{part}_factors": factors}
-    return Dataset(name=name, size=size, source=source, checksum=checksum, **fields)
+        fields |= {f"{part}{key}": value for key, value in _tensors(mine, size, entry.draw, device).items()}
+    return Dataset(name=name, size=size, source=source, checksum=checksum, complete=complete,
+                   title=title(name, images, complete), **fields)
 
 
-def _chosen(name, part, available, limit):
+def _tensors(arrays: Arrays, size: int, draw: Any, device: str) -> dict[str, Any]:
+    """One part's images, labels and factors on the device, under the ends of their names in `Dataset`."""
+    labels = torch.from_numpy(arrays.pop("labels").astype(np.int64))
+    images = resize(channels_first(arrays.pop("images")), size) if "images" in arrays else draw(arrays, size)
+    kinds = {key: np.float32 if value.dtype.kind == "f" else np.int64 for key, value in arrays.items()}
+    factors = {key: torch.from_numpy(value.astype(kinds[key])).to(device) for key, value in arrays.items()}
+    return {"": images.to(device), "_labels": labels.to(device), "_factors": factors}
+
+
+def _chosen(name: str, part: str, available: int, limit: int) -> Any:
     """Which rows a limit (0: none) keeps, in which order: a slice, or indices."""
     if limit > available:
         raise UserError(f"{part}_images = {limit:,} is more than the {available:,} {part} images of {name}; ask for "
                         "fewer, or 0 for all.")
     limit = limit or available
-    return slice(limit) if name in BUILT_IN else np.random.default_rng(0).permutation(available)[:limit]
+    built_in = not name.startswith("folder:") and facts(name).built_in
+    return slice(limit) if built_in else np.random.default_rng(0).permutation(available)[:limit]
 
 
-def _tensor(images):
-    """(N, H, W) or (N, H, W, 3) as a tensor (N, C, H, W)."""
-    images = torch.from_numpy(np.ascontiguousarray(images))
-    return images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-
-
-def resize(images, size, chunk=1024):
-    """uint8 images (N, C, H, W) at size x size pixels: bilinear, antialiased, rounded."""
-    if images.shape[-2:] == (size, size):
-        return images
-    out = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
-    for i in range(0, len(images), chunk):
-        part = images[i : i + chunk].float()
-        part = torch.nn.functional.interpolate(part, (size, size), mode="bilinear", antialias=True)
-        out[i : i + chunk] = part.round_().clamp_(0, 255).to(torch.uint8)
-    return out
-
-
-def _checksum(arrays):
+def _checksum(arrays: Arrays) -> str:
     """SHA-256 over names, types, shapes and bytes of the arrays."""
     total = hashlib.sha256()
-    for key in sorted(arrays):
+    for key in sorted(key for key in arrays if key != "source"):
         total.update(f"{key} {arrays[key].dtype} {arrays[key].shape};".encode())
         total.update(np.ascontiguousarray(arrays[key]))
     return total.hexdigest()
 
 
-# prepared files
+def _check_memory(name: str, size: int, channels: int, images: int) -> None:
+    """`UserError` if so many images at this size cannot be held."""
+    needed, free = images * channels * size**2, _free_memory()
+    if needed > free:
+        raise UserError(f"{images:,} images of {name} at {size:,} x {size:,} pixels need {needed / 2**30:,.1f} GiB of "
+                        f"memory, and {free / 2**30:,.1f} GiB are free; ask for a smaller size or fewer images.")
 
 
-def prepare(name, path):
-    """Make the prepared file of an official set from its official files, whole or not at all, and note its SHA-256."""
-    maker, _, folder, files, site = OFFICIAL[name]
-    root, partial, note = path.parent.parent, path.with_name(f"{path.name}.{os.getpid()}.part"), _note(path)
+def _free_memory() -> float:
+    """Free memory in bytes, as far as it can be found out."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = maker(root)
-        if problem := _problem(name, arrays):
-            raise ValueError(problem)
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        note.unlink(missing_ok=True)  # never a new file with an old note
-        partial.replace(path)
-        _write_note(path, _sha256(path))
-    except FAULTS as fault:
-        if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"no space is left on the disk of {root} to prepare the data set {name}; free some space, "
-                            "or set GONLIB_DATA to a folder on another disk, and start again.") from fault
-        raise UserError(f"the data set {name} is not prepared, and making it failed ({' '.join(str(fault).split())}); "
-                        f"put {files}, published at {site}, into {root / folder} (in place of damaged ones) and start "
-                        f"again, or put a prepared file at {path}.") from fault
-    finally:
-        partial.unlink(missing_ok=True)
+        import psutil
+    except ImportError:
+        return math.inf
+    return psutil.virtual_memory().available
 
 
-def read_prepared(name, path):
-    """The arrays of a prepared file, after checking them; `UserError` if it is damaged or not what it should be."""
+def _check_device(device: str) -> None:
     try:
-        noted = json.loads(_note(path).read_text()) if _note(path).exists() else None
-        if noted and _stamp(path) != (noted["mtime_ns"], noted["bytes"]):
-            if _sha256(path) != noted["sha256"]:
-                raise ValueError(f"its SHA-256 is not the one in {_note(path).name}")
-            _write_note(path, noted["sha256"])  # only moved or copied: do not read it twice next time
-        with np.load(path, allow_pickle=False) as file:  # the CRC-32 of every member is checked as it is read
-            arrays = {key: file[key] for key in file.files}
-        if problem := _problem(name, arrays):
-            raise ValueError(problem)
-    except (*FAULTS, KeyError, TypeError, AttributeError, SyntaxError) as fault:
-        raise UserError(f"{path} is damaged or was altered ({' '.join(str(fault).split())}); delete it and start "
-                        f"again: it is then made anew from the files published at {OFFICIAL[name][-1]}.") from fault
-    return arrays | {"source": str(arrays["source"])}
-
-
-def _problem(name, arrays):
-    """What is wrong with the arrays of a prepared file, or None."""
-    for part in ("train", "test"):
-        if missing := {f"{part}_images", f"{part}_labels", "source"} - set(arrays):
-            return f"{min(missing)} is missing"
-        images = arrays[f"{part}_images"]
-        if images.dtype != np.uint8 or images.shape[1:] != OFFICIAL[name][1] or len(images) == 0:
-            return f"{part}_images is {images.dtype} {images.shape}, not uint8 {('N', *OFFICIAL[name][1])}"
-        for key in arrays:
-            if key.startswith(f"{part}_") and len(arrays[key]) != len(images):
-                return f"{key} has {len(arrays[key])} entries for {len(images)} images"
-        if arrays[f"{part}_labels"].dtype.kind not in "iu" or arrays[f"{part}_labels"].ndim != 1:
-            return f"{part}_labels is not a list of whole numbers"
-    altered = official.altered_idx(name, arrays)
-    return f"{altered} are not those published" if altered else None
-
-
-def _note(path):
-    return path.with_name(path.name + ".json")
-
-
-def _stamp(path):
-    found = path.stat()
-    return found.st_mtime_ns, found.st_size
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_note(path, sha256):
-    mtime, size = _stamp(path)
-    partial = _note(path).with_name(f"{_note(path).name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps({"sha256": sha256, "bytes": size, "mtime_ns": mtime}))
-        partial.replace(_note(path))
-    except OSError:  # a full or read-only disk: without a note the file is checked by its CRC-32 alone
-        partial.unlink(missing_ok=True)
-
-
-# any folder of images
-
-
-def _pictures(folder):
-    """The image files of a folder and its subfolders, by name; hidden ones are left out."""
-    if not folder.is_dir():
-        raise UserError(f"the folder of images {folder} is not there; give folder:PATH with the path of a folder.")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PICTURES and file.is_file()
-                   and not any(part.startswith(".") for part in file.relative_to(folder).parts))
-    if len(files) < 10:
-        raise UserError(f"the folder {folder} holds {len(files)} images ({', '.join(sorted(PICTURES))}); at least 10 "
-                        "are needed, as every tenth is for the test.")
-    return files
-
-
-def _folder(folder, files):
-    """Every tenth image is for the test; the label is the number of the image's subfolder."""
-    places = sorted({file.parent for file in files})
-    labels = np.array([places.index(file.parent) for file in files])
-    test = np.arange(len(files)) % 10 == 9
-    files = np.array(files, dtype=object)
-    return {"train_files": files[~test], "train_labels": labels[~test], "test_files": files[test],
-            "test_labels": labels[test], "source": f"images of the folder {folder.name}"}
-
-
-def _read_pictures(arrays, size):
-    """Replace the files by their images, grey if all are grey; returns a SHA-256 over the contents of the files.
-
-    The middle square of each image, resized with antialiasing; transparency is ignored.
-    """
-    total = hashlib.sha256()
-    for part in ("train", "test"):
-        files = arrays.pop(f"{part}_files")
-        images = arrays[f"{part}_images"] = np.empty((len(files), size, size, 3), np.uint8)
-        for row, file in enumerate(files):
-            try:
-                raw = file.read_bytes()
-                images[row] = _square(raw, size)
-            except Exception as fault:  # decoders of broken images raise all kinds
-                raise UserError(f"the image {file} cannot be read ({fault}); mend or remove it.") from fault
-            total.update(hashlib.sha256(raw).digest())
-    both = [arrays[f"{part}_images"] for part in ("train", "test")]
-    if all((images == images[..., :1]).all() for images in both):
-        arrays |= {"train_images": both[0][..., 0], "test_images": both[1][..., 0]}
-    return total.hexdigest()
-
-
-def _square(raw, size):
-    from PIL import Image, ImageOps
-
-    picture = ImageOps.exif_transpose(Image.open(io.BytesIO(raw)))
-    if picture.mode.startswith("I"):  # 16 bits per pixel, which Pillow would clip
-        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-    return np.asarray(official.square(picture, size))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as fault:
+        raise UserError(f"the device {device!r} cannot be used ({str(fault).splitlines()[0]}); take cpu.") from fault

@@ -1,8 +1,8 @@
-"""Where images come from: the built-in sets, made here, and the official files, downloaded and read.
+"""The official files of the paper's data sets: downloaded if need be, checked, and read.
 
-Every maker returns a dictionary of numpy arrays, train_* and test_*: images (uint8, (N, H, W) or (N, H, W, 3)), labels,
-any known factors, and a text `source`. A maker of an official set takes the data root and raises whatever went wrong,
-in words that can stand in brackets; data.py turns that into what the user is told.
+Each function takes the data root and returns numpy arrays, train_* and test_*: images (uint8, (N, H, W) or (N, H, W, 3)),
+labels, any known factors; and a text `source`. It raises whatever went wrong, in words that can stand in brackets;
+`prepared.prepare` turns that into what the user is told.
 """
 
 import contextlib
@@ -10,16 +10,19 @@ import gzip
 import hashlib
 import io
 import math
-import os
 import re
-import shutil
-import urllib.request
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from jaxtyping import UInt8
 from tqdm import tqdm
+
+from .builtin import Arrays, split
+from .images import square
 
 COIL20_URL = "https://www.cs.columbia.edu/CAVE/databases/SLAM_coil-20_coil-100/coil-20/coil-20-proc.zip"
 NORB_URL = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
@@ -41,138 +44,96 @@ IDX_MD5 = {  # of the unzipped idx files, as published
         "test_images": "8181f5470baa50b63fa0f6fddb340f0a", "test_labels": "15d484375f8d13e6eb1aabb0c3f46965",
     },
 }
+IDX_FILES = {
+    "train_images": "train-images-idx3-ubyte", "train_labels": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte", "test_labels": "t10k-labels-idx1-ubyte",
+}
+CIFAR_MD5 = "c58f30108f718f92721af3b95e74349a"  # of cifar-10-python.tar.gz
+CELEBA_MD5 = {
+    "img_align_celeba.zip": "00d2c5bc6d35e252742224ab0c1e8fcb",
+    "list_eval_partition.txt": "d32c9cbf5e040fd4025c592c306e6668",
+    "identity_CelebA.txt": "32bd1bd63d3c78cd57e08160ec5ed1e2",
+}
 LSUN_IMAGES = 100_000  # of 3,033,042: 4.9 GB at 128 x 128, where all would be 149 GB
-SHAPES = ("ellipse", "square", "triangle", "star")
-# sides, and inner over outer radius: a regular n-gon is a star whose inner corners lie on the middles of its sides
-_CORNERS = torch.tensor([[2, 0.6], [4, math.cos(math.pi / 4)], [3, math.cos(math.pi / 3)], [5, 0.45]])
+SMALL = 2**20  # bytes: no picture in an official archive is larger
 
 
-def split(arrays, train):
-    """Arrays of equal length as train_* (the first `train` rows) and test_* (the others)."""
-    first = {f"train_{key}": value[:train] for key, value in arrays.items()}
-    return first | {f"test_{key}": value[train:] for key, value in arrays.items()}
+def mnist(root: Path) -> Arrays:
+    """MNIST, 28 x 28 grey, from its idx files."""
+    from torchvision.datasets import MNIST
+
+    return _idx_set(root / "MNIST" / "raw", "mnist", MNIST.mirrors) | {"source": "LeCun, Cortes, Burges 1998"}
 
 
-def digits():
-    """Scikit-learn's 1,797 handwritten digits, 8 x 8, 0..16 scaled to 0..255, shuffled; the first 1,437 train."""
-    from sklearn.datasets import load_digits
+def fashion_mnist(root: Path) -> Arrays:
+    """Fashion-MNIST, 28 x 28 grey, from its idx files."""
+    from torchvision.datasets import FashionMNIST
 
-    raw = load_digits()
-    order = np.random.default_rng(0).permutation(len(raw.images))
-    images = np.rint(raw.images[order] * (255 / 16)).astype(np.uint8)
-    source = "scikit-learn's digits (Alpaydin, Kaynak 1998), built in"
-    return split({"images": images, "labels": raw.target[order]}, 1437) | {"source": source}
+    arrays = _idx_set(root / "FashionMNIST" / "raw", "fashion_mnist", FashionMNIST.mirrors)
+    return arrays | {"source": "Xiao, Rasul, Vollgraf 2017, MIT licence"}
 
 
-def patches(side=32):
-    """10,000 colour crops, `side` x `side`, of scikit-learn's two photographs; 8,000 train.
+def _idx_set(folder: Path, name: str, mirrors: Iterable[str]) -> Arrays:
+    return {key: read_idx(_published(folder / file, IDX_MD5[name][key], 2**26, mirrors))
+            for key, file in IDX_FILES.items()}
 
-    Each photograph is divided into 4 x 5 blocks of 106 x 128 pixels; test crops come from one block of each row, in
-    other columns, training crops from the rest, and no crop crosses a border: no pixel is in both. Half are cut from
-    the block itself, half from the block at half scale. Labels: 0 china, 1 flower.
-    Factors: `top` and `left` in pixels of the photograph, and `scale`, photograph pixels per pixel (1 or 2).
+
+def _published(path: Path, md5: str, limit: int, sites: Iterable[str]) -> bytes:
+    """The content of an official file, which may lie there gzipped, and is downloaded if it does not lie there.
+
+    Args:
+        path: of the file when unzipped.
+        md5: of its content as published.
+        limit: more bytes than it has: no more are unzipped.
+        sites: addresses of folders that have it as `path.name`.gz; the first that answers is taken.
     """
-    from sklearn.datasets import load_sample_images
-
-    random, found = np.random.default_rng(0), {"train": [], "test": []}
-    blocks = [(label, row, column) for label in range(2) for row in range(4) for column in range(5)]
-    photos = load_sample_images().images
-    for label, row, column in blocks:
-        top, left = 106 * row, 128 * column
-        block = photos[label][top : top + 106, left : left + 128]
-        for scale in (1, 2):
-            small = block.reshape(106 // scale, scale, 128 // scale, scale, 3).mean((1, 3)).round().astype(np.uint8)
-            windows = np.lib.stride_tricks.sliding_window_view(small, (side, side), axis=(0, 1))
-            i, j = (random.integers(0, n, 125) for n in windows.shape[:2])  # 2 x 4 x 5 blocks, 2 scales: 10,000
-            place = np.stack([np.full(125, label), top + i * scale, left + j * scale, np.full(125, scale)], 1)
-            part = "test" if column == (2 * row + 1) % 5 else "train"
-            found[part].append((windows[i, j].transpose(0, 2, 3, 1), place))
-    arrays = {"source": "crops of scikit-learn's photographs china and flower, built in"}
-    for part, pieces in found.items():
-        images, place = (np.concatenate(both) for both in zip(*pieces, strict=True))
-        order = random.permutation(len(images))
-        arrays |= {f"{part}_images": images[order], f"{part}_labels": place[order, 0]}
-        arrays |= {f"{part}_{key}": place[order, i] for i, key in enumerate(("top", "left", "scale"), 1)}
-    return arrays
+    zipped = path.with_name(path.name + ".gz")
+    if not path.exists() and not zipped.exists():
+        _first(fetch, [site + zipped.name for site in sites], zipped)
+    there = path if path.exists() else zipped
+    try:
+        with open(there, "rb") if there == path else gzip.open(there) as file:
+            raw = file.read(limit)
+    except (EOFError, gzip.BadGzipFile, zlib.error):  # of a broken archive, nothing
+        raw = b""
+    if hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
+        raise ValueError(f"{there} is not the published file: it is damaged, delete it")
+    return raw
 
 
-def shapes_factors():
-    """The factors of the 10,000 training and 2,000 test scenes of `shapes`, independent and uniform.
+def _first(download: Callable[[str, Path], None], urls: list[str], path: Path) -> None:
+    for url in urls[:-1]:
+        with contextlib.suppress(OSError, ValueError):
+            return download(url, path)
+    return download(urls[-1], path)
 
-    `shape` (0..3, see SHAPES), `radius` of the circumscribed circle and centre `x`, `y` (in image sides, y downwards),
-    `rotation` (degrees, clockwise), `grey` (level of the shape, 0..1; the background is 0).
+
+def fetch(url: str, path: Path, md5: str | None = None) -> None:
+    """Download `url` to `path`, whole or not at all, with a progress bar."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # it says how to write down a hash that we do not need
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pooch.retrieve(url, md5 and f"md5:{md5}", path.name, path.parent, progressbar=True)
+
+
+def read_idx(raw: bytes) -> UInt8[np.ndarray, "..."]:
+    """An array from the bytes of an idx file of unsigned bytes, the format of MNIST.
+
+    Raises:
+        ValueError: if the bytes are something else.
     """
-    random = np.random.default_rng(0)
-    ranges = {"radius": (0.15, 0.35), "x": (0.35, 0.65), "y": (0.35, 0.65), "rotation": (0, 360), "grey": (0.4, 1)}
-    arrays = {"shape": random.integers(0, len(SHAPES), 12000)}
-    arrays |= {key: random.uniform(*span, 12000).astype(np.float32) for key, span in ranges.items()}
-    return split(arrays | {"labels": arrays["shape"]}, 10000) | {"source": "generated shapes, built in"}
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08" or len(raw) < 4 + 4 * raw[3]:
+        raise ValueError("not an idx file of unsigned bytes")
+    shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", raw[3], offset=4))
+    if len(raw) != 4 + 4 * len(shape) + math.prod(shape):
+        raise ValueError(f"an idx file of shape {shape} with {len(raw):,} bytes, too few or too many")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
-def shapes_images(factors, size, device="cpu"):
-    """Scenes drawn at any resolution: dict of (N,) factors -> uint8 (N, 1, size, size).
-
-    A pixel's level is the grey level times its coverage, taken from the signed distance to the outline, so the same
-    factors show the same anti-aliased scene at every size.
-    """
-    factors = {key: torch.as_tensor(value, device=device) for key, value in factors.items()}
-    count, chunk = len(factors["shape"]), max(1, 2**21 // size**2)  # 8 MB per intermediate image of floats
-    out = torch.empty(count, 1, size, size, dtype=torch.uint8, device=device)
-    grid = (torch.arange(size, device=device) + 0.5) / size
-    for i in range(0, count, chunk):
-        part = {key: value[i : i + chunk, None, None] for key, value in factors.items()}
-        distance = _signed_distance(part, grid[None, None, :] - part["x"], grid[None, :, None] - part["y"])
-        coverage = (0.5 - distance * size).clamp(0, 1)
-        out[i : i + chunk, 0] = (coverage * part["grey"] * 255).round().to(torch.uint8)
-    return out
-
-
-def _signed_distance(part, x, y):
-    """Distance to the outline in image sides, negative inside; `x`, `y` relative to the centre."""
-    turn = torch.deg2rad(part["rotation"])
-    x, y = turn.cos() * x + turn.sin() * y, turn.cos() * y - turn.sin() * x
-    outer = part["radius"]
-    sides, ratio = _CORNERS.to(x.device)[part["shape"]].unbind(-1)
-    # by symmetry all sectors fold onto the one between an outer corner (angle 0) and the next inner one (pi / sides)
-    sector, length = math.pi / sides, (x * x + y * y).sqrt()
-    angle = torch.atan2(y, x)
-    angle = (angle - 2 * sector * (angle / (2 * sector)).round()).abs()
-    px, py = length * angle.cos() - outer, length * angle.sin()
-    ex, ey = outer * (ratio * sector.cos() - 1), outer * ratio * sector.sin()
-    along = ((px * ex + py * ey) / (ex * ex + ey * ey)).clamp(0, 1)
-    outside = torch.sign(ey * px - ex * py)
-    polygon = outside * torch.hypot(px - along * ex, py - along * ey)
-    # to first order, f / |grad f| is the distance to the ellipse f = 0
-    f = torch.hypot(x / outer, y / (ratio * outer)).clamp(min=1e-6)
-    slope = torch.hypot(x / outer**2, y / (ratio * outer) ** 2).clamp(min=1e-6)
-    return torch.where(part["shape"] == 0, f * (f - 1) / slope, polygon)
-
-
-def mnist(root):
-    """MNIST, 28 x 28 grey, from its idx files, fetched by torchvision."""
-    return _idx_set(root, "MNIST", "mnist") | {"source": "LeCun, Cortes, Burges 1998"}
-
-
-def fashion_mnist(root):
-    """Fashion-MNIST, 28 x 28 grey, from its idx files, fetched by torchvision."""
-    return _idx_set(root, "FashionMNIST", "fashion_mnist") | {"source": "Xiao, Rasul, Vollgraf 2017, MIT licence"}
-
-
-def _idx_set(root, kind, name):
-    from torchvision import datasets
-
-    arrays = {}
-    for part in ("train", "test"):
-        data = getattr(datasets, kind)(root, train=part == "train", download=True)
-        arrays |= {f"{part}_images": data.data.numpy(), f"{part}_labels": data.targets.numpy().astype(np.uint8)}
-    if altered := altered_idx(name, arrays):
-        raise ValueError(f"{altered} are not those published; delete the damaged files in {root / kind / 'raw'}")
-    return arrays
-
-
-def altered_idx(name, arrays):
+def altered_idx(name: str, arrays: Arrays) -> str | None:
     """The first array whose MD5, written as an idx file, is not the one published for the set; None if all are."""
-    for key, published in IDX_MD5.get(name, {}).items():
+    for key, published in IDX_MD5[name].items():
         header = bytes([0, 0, 8, arrays[key].ndim]) + np.array(arrays[key].shape, ">u4").tobytes()
         total = hashlib.md5(header, usedforsecurity=False)
         total.update(np.ascontiguousarray(arrays[key], np.uint8))
@@ -181,37 +142,93 @@ def altered_idx(name, arrays):
     return None
 
 
-def cifar10(root):
+def cifar10(root: Path) -> Arrays:
     """CIFAR-10, 32 x 32 colour, from its Python archive, fetched by torchvision."""
     from torchvision.datasets import CIFAR10
 
-    arrays = {}
+    archive, arrays = root / "cifar-10-python.tar.gz", {}
+    if archive.exists() and not (root / "cifar-10-batches-py").is_dir() and _md5(archive) != CIFAR_MD5:
+        raise ValueError(f"{archive} is not the published file: it is damaged, delete it")
     for part in ("train", "test"):
         data = CIFAR10(root, train=part == "train", download=True)
         arrays |= {f"{part}_images": data.data, f"{part}_labels": np.array(data.targets, np.uint8)}
     return arrays | {"source": "Krizhevsky 2009"}
 
 
-def celeba(root):
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def celeba(root: Path) -> Arrays:
     """CelebA, aligned faces, 64 x 64 colour: the middle 178 x 178, the full width, resized. Labels: the person.
 
-    The official training and test parts; the validation part is left out.
+    The official training and test parts; the validation part is left out. The pictures are read from their archive, or
+    from the folder img_align_celeba if only that is there.
     """
-    from torchvision.datasets import CelebA
-    from torchvision.datasets.utils import extract_archive
-
-    archive = root / "celeba" / "img_align_celeba.zip"
-    if archive.exists() and not archive.with_suffix("").exists():
-        extract_archive(str(archive), str(archive.parent))
-    arrays = {}
-    for part in ("train", "test"):
-        data = CelebA(root, split=part, target_type="identity", download=True)
-        arrays |= {f"{part}_images": _squares(data, range(len(data)), 64, f"celeba {part}"),
-                   f"{part}_labels": data.identity[:, 0].numpy()}
+    folder, arrays = root / "celeba", {}
+    archive, unpacked = folder / "img_align_celeba.zip", folder / "img_align_celeba"
+    parts, people = (_celeba_table(folder / name) for name in ("list_eval_partition.txt", "identity_CelebA.txt"))
+    if not archive.exists() and not unpacked.is_dir():
+        _fetch_celeba(archive)
+    with zipfile.ZipFile(archive) if archive.exists() else contextlib.nullcontext() as opened:
+        for part, number in (("train", 0), ("test", 2)):
+            names = [name for name, its_part in parts.items() if its_part == number]
+            raw = (_member(opened, f"img_align_celeba/{name}") if opened else (unpacked / name).read_bytes()
+                   for name in names)
+            arrays[f"{part}_images"] = _squares((_open(one, (178, 218)) for one in raw), len(names), 64, f"celeba {part}")
+            arrays[f"{part}_labels"] = np.array([people[name] for name in names])
     return arrays | {"source": "Liu, Luo, Wang, Tang 2015, middle 178 x 178 at 64 x 64"}
 
 
-def lsun_bedroom(root):
+def _fetch_celeba(path: Path) -> None:
+    from torchvision.datasets.celeba import CelebA, download_file_from_google_drive
+
+    number = next(number for number, _, name in CelebA.file_list if name == path.name)
+    partial = path.with_name(path.name + ".part")
+    try:
+        download_file_from_google_drive(number, path.parent, partial.name, CELEBA_MD5[path.name])
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _celeba_table(path: Path) -> dict[str, int]:
+    """{name of a picture: number} from one of CelebA's text files, downloaded if need be."""
+    if not path.exists():
+        _fetch_celeba(path)
+    if _md5(path) != CELEBA_MD5[path.name]:
+        raise ValueError(f"{path} is not the published file: it is damaged, delete it")
+    rows = (line.split() for line in path.read_text(encoding="ascii").splitlines())
+    return {name: int(number) for name, number in rows}
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A small file of an archive; its CRC-32 is checked."""
+    if archive.getinfo(name).file_size > SMALL:
+        raise ValueError(f"{name} in {archive.filename} is too large for a picture of this set")
+    return archive.read(name)
+
+
+def _open(raw: bytes, size: tuple[int, int]) -> Any:
+    """A Pillow image from the bytes of its file; ValueError if it has not `size` (width, height)."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(raw))
+    if picture.size != size:
+        raise ValueError("a picture of {} x {} instead of {} x {} pixels".format(*picture.size, *size))
+    return picture
+
+
+def _squares(pictures: Iterable[Any], count: int, side: int, label: str) -> UInt8[np.ndarray, "n h w 3"]:
+    """Pictures cut to the middle square and resized."""
+    images = np.empty((count, side, side, 3), np.uint8)
+    for row, picture in enumerate(tqdm(pictures, label, count)):
+        images[row] = square(picture, side)
+    return images
+
+
+def lsun_bedroom(root: Path) -> Arrays:
     """LSUN bedrooms, 128 x 128 colour: 100,000 training images, picked with a fixed seed, and the 300 of validation.
 
     The middle square of each image, resized. Needs the package lmdb and the unzipped official databases.
@@ -228,39 +245,20 @@ def lsun_bedroom(root):
             with contextlib.chdir(folder):
                 data = LSUN(str(folder), classes=[official])
             chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:LSUN_IMAGES])
-            arrays[f"{part}_images"] = _squares(data, chosen, 128, f"lsun_bedroom {part}")
+            pictures: Iterator[Any] = (data[index][0] for index in chosen)
+            arrays[f"{part}_images"] = _squares(pictures, len(chosen), 128, f"lsun_bedroom {part}")
         except lmdb.Error as fault:
-            raise OSError(f"{folder / (official + '_lmdb')}: {fault}") from fault
+            raise ValueError(f"{folder / (official + '_lmdb')}: {fault}") from fault
         arrays[f"{part}_labels"] = np.zeros(len(chosen), np.uint8)
     return arrays | {"source": "Yu et al. 2015, middle squares at 128 x 128"}
 
 
-def _squares(data, indices, side, label):
-    """The images data[i][0] for i in indices, cut to the middle square and resized: uint8 (N, side, side, 3)."""
-    images = np.empty((len(indices), side, side, 3), np.uint8)
-    for row, index in enumerate(tqdm(indices, label)):
-        images[row] = square(data[index][0], side)
-    return images
-
-
-def square(picture, side):
-    """The middle square of a picture at side x side pixels, in colour: bilinear, antialiased."""
-    from PIL import Image
-
-    half = abs(picture.width - picture.height) // 2
-    left, top = (half, 0) if picture.width > picture.height else (0, half)
-    # cropped first: resizing a box would let in what lies just outside
-    picture = picture.convert("RGB").crop((left, top, left + min(picture.size), top + min(picture.size)))
-    return picture.resize((side, side), Image.Resampling.BILINEAR)
-
-
-def coil20(root):
+def coil20(root: Path) -> Arrays:
     """COIL-20, processed, 128 x 128 grey, from its archive of PNG files. Labels: the object; factor: angle in degrees.
 
-    There is no official split: the views whose index in 0..71 is 2 modulo 5 are the test set.
+    There is no official split: the views whose index in 0..71 is 2 modulo 5 are the test set. No hash of the archive is
+    published: it is checked by its content.
     """
-    from PIL import Image
-
     archive = root / "coil20" / "coil-20-proc.zip"
     if not archive.exists():
         fetch(COIL20_URL, archive)
@@ -272,10 +270,10 @@ def coil20(root):
         if sorted(names) != wanted:
             raise ValueError(f"{archive} does not hold obj1__0.png to obj20__71.png")
         for row, key in enumerate(tqdm(wanted, "coil20")):
-            picture = np.asarray(Image.open(io.BytesIO(files.read(names[key]))))
-            if picture.shape != (128, 128) or picture.dtype != np.uint8:
+            picture = _open(_member(files, names[key]), (128, 128))
+            if picture.mode != "L":
                 raise ValueError(f"{names[key]} in {archive} is not a grey image of 128 x 128 pixels")
-            images[row] = picture
+            images[row] = np.asarray(picture)
     thing, view = np.array(wanted).T
     order = np.argsort(view % 5 == 2, kind="stable")  # training images first, else the order of the archive
     arrays = {"images": images, "labels": (thing - 1).astype(np.uint8), "angles": (view * 5).astype(np.uint16)}
@@ -283,7 +281,7 @@ def coil20(root):
     return arrays | {"source": "Nene, Nayar, Murase 1996, processed images, 128 x 128"}
 
 
-def small_norb(root):
+def small_norb(root: Path) -> Arrays:
     """Small NORB, 96 x 96 grey: of each stereo pair the first image. Labels: the category, 0..4.
 
     Factors: `instance` of the toy, `elevation` and `azimuth` of the camera in degrees, `lighting` 0..5. The toys of
@@ -291,7 +289,9 @@ def small_norb(root):
     """
     arrays = {}
     for part, prefix in (("train", "5x46789x9x18x6x2x96x96-training"), ("test", "5x01235x9x18x6x2x96x96-testing")):
-        pairs, labels, info = (_norb_file(root, f"smallnorb-{prefix}-{kind}.mat") for kind in ("dat", "cat", "info"))
+        names = [f"smallnorb-{prefix}-{kind}.mat" for kind in ("dat", "cat", "info")]
+        pairs, labels, info = (
+            read_matrix(_published(root / "small_norb" / name, NORB_MD5[name], 2**29, [NORB_URL])) for name in names)
         if pairs.shape[1:] != (2, 96, 96) or labels.shape != pairs.shape[:1] or info.shape != (len(pairs), 4):
             raise ValueError(f"shapes {pairs.shape}, {labels.shape}, {info.shape} of the {part} files do not fit")
         arrays |= {f"{part}_images": pairs[:, 0], f"{part}_labels": labels.astype(np.uint8)}
@@ -300,26 +300,14 @@ def small_norb(root):
     return arrays | {"source": "LeCun, Huang, Bottou 2004, first image of each stereo pair, 96 x 96"}
 
 
-def _norb_file(root, name):
-    path, raw = root / "small_norb" / name, b""
-    zipped = path.with_name(name + ".gz")
-    if path.exists():
-        raw = path.read_bytes()
-    else:
-        if not zipped.exists():
-            fetch(NORB_URL + zipped.name, zipped)
-        with contextlib.suppress(OSError, EOFError, zlib.error):  # of a broken archive, nothing: refused below
-            raw = gzip.decompress(zipped.read_bytes())
-    if hashlib.md5(raw, usedforsecurity=False).hexdigest() != NORB_MD5[name]:
-        raise ValueError(f"{path if path.exists() else zipped} is not the published file: it is damaged, delete it")
-    return read_matrix(raw)
-
-
-def read_matrix(raw):
+def read_matrix(raw: bytes) -> np.ndarray:
     """An array from the bytes of Small NORB's binary matrix format (see the data set's page), bytes or integers.
 
     All numbers are little-endian: a magic number for the type, the number of dimensions, their sizes (three are
-    written even if there are fewer dimensions), then the values. Raises ValueError if the bytes are something else.
+    written even if there are fewer dimensions), then the values.
+
+    Raises:
+        ValueError: if the bytes are something else.
     """
     kinds = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
     head = np.frombuffer(raw, "<u4", min(2, len(raw) // 4))
@@ -332,20 +320,3 @@ def read_matrix(raw):
     if len(raw) != 8 + 4 * written + kind.itemsize * math.prod(shape):
         raise ValueError(f"a binary matrix of shape {shape} with {len(raw):,} bytes, too few or too many")
     return np.frombuffer(raw, kind, offset=8 + 4 * written).reshape(shape)
-
-
-def fetch(url, path):
-    """Download `url` to `path`, whole or not at all, with a progress bar."""
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer, open(partial, "wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            with tqdm.wrapattr(file, "write", total=total or None, desc=path.name) as writer:
-                shutil.copyfileobj(answer, writer)
-        if total and partial.stat().st_size != total:
-            raise OSError(f"the download of {url} broke off")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from .. import files
+from ..data import as_bytes
 from . import provenance, store
 from .run import KEPT
 
@@ -85,12 +86,6 @@ def _png(images):
     content = io.BytesIO()
     image.save(content, "png", optimize=True)
     return content.getvalue()
-
-
-def as_bytes(images):
-    """Images as uint8 on the CPU, from uint8 or from floats in [0, 1]."""
-    images = images.detach().cpu()
-    return images if images.dtype == torch.uint8 else (images.clamp(0, 1) * 255).round().byte()
 
 
 def collected(runs, name):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..data import datasets
-from ..data.datasets import Dataset
+from ..data import Dataset, load
+from ..data.registry import at_hand
 from ..errors import UserError
 from ..method.models import Model
 from ..training import checkpoint, loop
@@ -48,12 +48,12 @@ def find_run(config: Config, stores: Iterable["Store"]) -> Run | None:
 
 def load_data(config: Config, device: str = "cpu") -> Dataset:
     """The data set of a config; `UserError` if it is missing or damaged."""
-    return datasets.load(config.dataset, config.size, config.train_images, config.test_images, device)
+    return load(config.dataset, config.size, config.train_images, config.test_images, device)
 
 
 def check_pictures(run: Run) -> None:
     """Compare a run of the reader's own folder with the pictures that are there now; see `check_data`."""
-    if run.config.dataset.startswith("folder:") and datasets.at_hand(run.config.dataset):
+    if run.config.dataset.startswith("folder:") and at_hand(run.config.dataset):
         check_data(run.folder, run.data, load_data(run.config))
 
 
@@ -81,6 +81,9 @@ class Store:
 
     def find(self, config: Config) -> Run | None:
         """The run of a config as far as it is, complete or not; None if it has no numbers yet."""
+        sys.audit("gonlib.look", str(self.folder(config)))  # the book notes which runs a page looked for, there or not
+        if config.look != USUAL:
+            sys.audit("gonlib.look", str(self.folder(config) / "measured.csv"))
         return journal.find(self.folder(config), config)
 
     def state(self, config: Config) -> str:

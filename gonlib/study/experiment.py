@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from ..method.models import MODELS
 from ..runs import kept, store
 from ..training.config import Config
 from .paper import DATASETS
+from .parameters import split_names
 from .profiles import parameters
 
 FIELDS = {f.name: f.default for f in dataclasses.fields(Config) if f.name not in ("dataset", "seed")}
@@ -47,6 +47,8 @@ def title(factors: Mapping, names: Iterable[str]) -> str:
     texts = [word.format(factors[name]) if isinstance(word, str) else word(factors[name])
              for name, word in zip(names, words, strict=True)]  # fmt: skip
     return ", ".join(text for text in texts if text)
+
+SEEDS = 1000  # at most: a grid is written out in memory
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,9 @@ class Experiment:
         """The grid's cells, and the names of those overrides that no cell can use."""
         given = {k: v for k, v in overrides.items() if v is not None}
         values = parameters(profile, self.name, given, self.parameters)
-        datasets, seeds = split_names(values.pop("dataset")), range(values.pop("seeds"))
-        if not seeds:
-            raise UserError("parameter seeds must be a whole number of at least 1.")
+        datasets, seeds = split_names(values.pop("dataset")), values.pop("seeds")
+        if not 1 <= seeds <= SEEDS:
+            raise UserError(f"parameter seeds must be a whole number from 1 to {SEEDS}, not {seeds}.")
         for name in values.get("models", []):
             if name not in MODELS:
                 raise unknown("model", name, MODELS)
@@ -131,7 +133,7 @@ class Experiment:
                 factors, change = _change(item)
                 # a cell's own fields are what it is about: they win over parameters meant for all
                 fields = {"dataset": dataset, **common, **change}
-                configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in seeds)
+                configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in range(seeds))
                 factors = {"dataset": dataset, **factors}
                 stated = self.paper.get(factors.get("model"), {}).get(dataset)
                 cells.append(Cell(factors, title(factors, self.rows), title(factors, columns), configs, stated))
@@ -163,13 +165,6 @@ def models(*names: str) -> Callable:
         return [{"model": name} for name in models]
 
     return grid
-
-
-def split_names(text) -> list[str]:
-    """Names in a text, separated by commas or blanks (a folder: path is one name); a list is itself."""
-    if not isinstance(text, str):
-        return list(text)
-    return [text] if text.startswith("folder:") else re.split(r"[,\s]+", text.strip())
 
 
 def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:

@@ -6,9 +6,10 @@ import yaml
 
 from ..errors import UserError, unknown
 from ..runs.provenance import repository_root
+from .parameters import typed
 
 ALIASES = {"datasets": "dataset"}  # readers write either, whether an experiment has one data set or several
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}
+LARGEST = 1_000_000  # bytes: a profile is written by hand
 
 
 def load_profile(name):
@@ -17,11 +18,14 @@ def load_profile(name):
     known = sorted(path.stem for path in folder.glob("*.yml"))
     if name not in known:
         raise unknown("profile", name, known) if known else UserError(f"there are no profiles in {folder}.")
-    try:
-        groups = yaml.safe_load((folder / f"{name}.yml").read_text()) or {}
-        return {group: dict(values or {}) for group, values in groups.items()}
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as fault:
-        raise UserError(f"{folder / name}.yml is not a mapping of groups to parameters; see the other profiles.") from fault
+    path, fault = folder / f"{name}.yml", None
+    if path.is_file() and path.stat().st_size <= LARGEST:
+        try:
+            groups = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            return {group: dict(values or {}) for group, values in groups.items()}
+        except (OSError, yaml.YAMLError, TypeError, ValueError, AttributeError, RecursionError) as found:
+            fault = found
+    raise UserError(f"{path} is not a mapping of groups to parameters; see the other profiles.") from fault
 
 
 def device_of(profile):
@@ -46,39 +50,3 @@ def parameters(profile, group, overrides=None, known=None):
             raise unknown(f"parameter of {group}", name, known)
     merged = {name: value for name, value in common.items() if name in known} | given
     return known | {name: typed(name, value, known[name]) for name, value in merged.items()}
-
-
-def typed(name, value, present):
-    """`value` if it has the type of the value already `present`; a single item serves as a list. Else `UserError`."""
-    if isinstance(present, float) and type(value) is int:
-        return float(value)
-    if isinstance(present, list | tuple):
-        items = list(value) if isinstance(value, list | tuple) else [value]
-        return [typed(f"{name}, in a list,", item, present[0]) for item in items] if present else items
-    if present is not None and type(value) is not type(present):
-        from ..training.config import Config, check_field  # here: it loads torch, which building pages does not need
-
-        if name in Config.__dataclass_fields__:
-            check_field(Config.__dataclass_fields__[name], value)  # names the range too
-        raise UserError(f"parameter {name} must be {KINDS[type(present)]}, not {value!r}.")
-    return value
-
-
-def parse(name, text, present):
-    """The value that `-p NAME TEXT` means where `present` stands: the text itself, or a YAML scalar or list."""
-    if isinstance(present, str):
-        return text
-    try:
-        return typed(name, _float(yaml.safe_load(text)), present)
-    except yaml.YAMLError as fault:
-        raise UserError(f"parameter {name} cannot be read from {text!r}.") from fault
-
-
-def _float(value):
-    """YAML 1.1 takes 1e-3 for a text; everybody else for a number."""
-    if isinstance(value, list):
-        return [_float(item) for item in value]
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value

@@ -4,12 +4,13 @@ import math
 from dataclasses import asdict
 from statistics import median
 
-from ..data import datasets
+from ..data import registry as data
 from ..errors import unknown
 from ..runs import provenance
 from ..runs.schedule import Wanted
 from ..runs.store import find_run
-from .profiles import ALIASES, parse
+from .parameters import read
+from .profiles import ALIASES
 from .registry import EXPERIMENTS
 
 STATES = ("done", "recorded", "failed", "growing", "missing", "needs data")
@@ -38,7 +39,7 @@ def plan(names, profile, texts=()):
         if not takers:
             raise unknown("parameter", name, every)
         for e in takers:
-            overrides[e.name][name] = parse(name, text, known[e.name][name])
+            overrides[e.name][name] = read(name, text, known[e.name][name])
     planned = {e: e.expand(profile, **overrides[e.name]) for e in chosen}
     for e, (_, idle) in planned.items():
         for name in sorted(idle):  # what another experiment can use is meant for that one
@@ -89,7 +90,7 @@ def state(config, stores):
         recorded = run.status == "done" and run.folder.parent != stores[0].root
         return ("recorded" if recorded else run.status), run
     if run is None and stores[0].state(config) == "missing":
-        return ("missing" if datasets.at_hand(config.dataset) else "needs data"), None
+        return ("missing" if data.at_hand(config.dataset) else "needs data"), None
     return "growing", run
 
 

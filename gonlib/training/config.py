@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..data.datasets import NAMES, known_dataset
+from ..data.registry import check_name
 from ..errors import UserError, unknown
 from ..method import classifier, conversion
 from ..method.decoders import ACTIVATIONS
@@ -84,8 +84,7 @@ class Config:
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, check_field(f, getattr(self, f.name)))
-        if not known_dataset(self.dataset):
-            raise unknown("data set", self.dataset, [*NAMES, "folder:PATH"])
+        check_name(self.dataset)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":

@@ -4,19 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from ..data import as_float
 from ..method.likelihoods import bits_per_dim
 from ..method.models import Model
 from ..method.origin import OriginGradient, SharedOrigin
 from .config import Config
 from .forms import repeatable
-
-
-def as_float(images: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """uint8 images to floats in [0, 1]."""
-    return images.float() / 255
 
 
 def is_recorded(epoch: int, rarely: bool = False) -> bool:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
 from ..method.conversion import image, mean_source
@@ -20,7 +21,7 @@ from ..method.encoders import FreeLatents
 from ..method.models import Model, build
 from . import checkpoint as checkpoints
 from .config import Config
-from .evaluation import Evaluation, as_float, is_recorded
+from .evaluation import Evaluation, is_recorded
 from .forms import arithmetic, choose, compiled_loss, repeatable
 from .snapshots import Snapshots, is_point, next_point
 

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ..data import as_float
 from ..data.datasets import Dataset
 from ..method.models import Model
 from .config import Config
-from .evaluation import as_float, evaluate, looking
+from .evaluation import evaluate, looking
 
 IMAGES = 16  # pictures in a snapshot
 SCORED = 512  # test images whose error stands beside it

@@ -8,7 +8,8 @@ import pytest
 import torch
 from browser import PHONE, Browser, needs_chromium
 
-from gonlib.book import live
+from gonlib.book import export, live, stills
+from gonlib.data import as_float
 from gonlib.method import models
 from gonlib.method.decoders import count_parameters
 from gonlib.method.empirical_bayes import posterior_mean
@@ -16,7 +17,6 @@ from gonlib.runs.store import Store, load_data
 from gonlib.study.chapters.super_resolution import enlarge, render
 from gonlib.study.measures import psnr
 from gonlib.training.config import Config
-from gonlib.training.evaluation import as_float
 
 PAGE = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<style>img {{ max-width: 100% }}</style>{}")
@@ -85,7 +85,7 @@ def test_a_folded_decoder_is_the_decoder(runs, batchnorm):
     model = runs["gon"].load_model() if batchnorm else models.build(Config(batchnorm=False), 1)
     z = x = torch.randn(5, 32)
     x = x[:, :, None, None]
-    for step in live.folded(model.decoder):
+    for step in export.folded(model.decoder):
         x = torch.nn.functional.conv_transpose2d(x, step["weight"], step["bias"], step["stride"], step["padding"])
         x = {"elu": torch.nn.functional.elu, "sigmoid": torch.sigmoid}[step["activation"]](x)
     with torch.no_grad(), model.evaluating("population"):
@@ -94,7 +94,7 @@ def test_a_folded_decoder_is_the_decoder(runs, batchnorm):
 
 def test_a_function_that_the_page_does_not_know_is_refused():
     with pytest.raises(ValueError, match="gelu"):
-        live.exported(models.build(Config(activation="gelu"), 1))
+        export.exported(models.build(Config(activation="gelu"), 1))
 
 
 def test_what_stands_in_a_page_is_small(runs):
@@ -208,7 +208,7 @@ def test_the_arrow_on_the_ring_is_equation_4(show, sigma):
         drag(browser, ".field", (0.5, 0.5), place)
         z0 = torch.tensor(numbers(browser, "it.z0"))
         np.testing.assert_allclose(z0, [8 * place[0] - 4, 4 - 8 * place[1]], atol=0.05)
-        mean = posterior_mean(lambda z: live.ring_density(z, 2.0, sigma), z0, variance)
+        mean = posterior_mean(lambda z: stills.ring_density(z, 2.0, sigma), z0, variance)
         np.testing.assert_allclose(numbers(browser, "it.mean"), mean, atol=1e-6)
 
 
@@ -267,10 +267,57 @@ def test_the_zoomed_window_is_the_part_of_the_image_that_it_says(runs, show):
     assert numbers(browser, "it.centre")[1] < 0.5
 
 
+def table_of(**rows):
+    """Runs as an experiment gives them, with made-up curves: {row: (errors of epochs 1, 2, ..., the paper's value)}."""
+
+    class Made:
+        def __init__(self, errors):
+            self.history = pd.DataFrame({"epoch": range(1, len(errors) + 1), "test_error": errors})
+
+    return pd.DataFrame([{"row": name, "column": "coil20", "run": Made(errors), "paper": known and (known, 0.1)}
+                         for name, (errors, known) in rows.items()])
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_the_rows_of_a_race_change_places_with_the_epoch(show):
+    runs = table_of(GON=([9, 6, 4, 2], 5.35), AE=([7, 5, 4.5], 1.0), GLO=([8, 7.9, 7.8, 7.7], None))
+    both = {"recorded": runs, "this build": pd.concat([runs, table_of(GON=([11, 8, 6, 6], 5.35))])}
+    browser = show(live.race(both), screen=PHONE)
+    order = "document.querySelector('.live > *').order"
+    assert browser.evaluate(order) == ["GON", "AE", "GLO"]
+    notes = "[...document.querySelector('.live > *').shadowRoot.querySelectorAll('.note')].map(it => it.textContent)"
+    gon, ae, glo = browser.evaluate(notes)
+    assert "reached at epoch 3" in gon and "not reached" in ae and "ends at epoch 3" in ae and not glo
+    drag(browser, ".epoch", (0.98, 0.5), (0.0, 0.5))
+    assert browser.evaluate(order) == ["AE", "GLO", "GON"]
+    tops = numbers(browser, "it.lanes.map(lane => lane.style.getPropertyValue('--rank'))")
+    assert list(tops) == [2, 0, 1]
+    drag(browser, ".panels button:last-child", (0.5, 0.5))
+    assert browser.evaluate(order) == ["GON", "AE", "GLO"]
+    values = numbers(browser, "it.lanes.map(lane => Number(lane.querySelector('.value').textContent))")
+    assert list(values) == [4, 4.5, 7.7]  # the mean of two seeds, the last of the others
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_race_runs_by_itself_when_started(show):
+    browser = show(live.race({"recorded": table_of(GON=([3, 2, 1], None), AE=([2, 2, 2], None))}))
+    browser.evaluate("document.querySelector('.live > *').find('.play').click()")
+    ended = """(async it => { while (it.playing) await new Promise(done => setTimeout(done, 50)); return it.slider.value
+        })(document.querySelector('.live > *'))"""
+    assert browser.evaluate(ended) == "3"
+
+
+def test_a_race_without_runs_is_a_sentence():
+    assert "no race" in live.race({"recorded": pd.DataFrame({"run": [None], "column": ["mnist"], "row": ["GON"]})})
+
+
 @needs_chromium
 @pytest.mark.slow
 def test_nothing_is_cut_off_on_a_narrow_phone(runs, show):
-    for piece in (live.draw(runs["gon"], runs["detached"]), live.ring(), live.zoom(runs["shapes"])):
+    for piece in (live.draw(runs["gon"], runs["detached"]), live.ring(), live.zoom(runs["shapes"]),
+                  live.race({"recorded": table_of(GON=([2, 1], 5.0), AE=([2, 2], 7.0))})):
         browser = show(piece, screen=PHONE | {"width": 360})
         assert browser.evaluate("document.documentElement.scrollWidth") <= 360
         cut = browser.evaluate("""(it => [...it.shadowRoot.querySelectorAll('button, label, p, h4')]

@@ -13,7 +13,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, write_notebook
 
 from gonlib import cli
-from gonlib.book import execution, pages, timings
+from gonlib.book import build, docstrings, execution, timings
 from gonlib.book import notebooks as book
 from gonlib.errors import UserError
 
@@ -73,7 +73,7 @@ def test_a_parameters_cell_holds_only_literals(small_repository):
 
 
 def test_two_builds_do_not_share_a_folder(small_repository, capsys):
-    with book._alone(small_repository / "build"):
+    with build._held(small_repository / "build"):
         assert cli.main(["book", "--no-execute"]) == 2
     assert "another process is building the book" in capsys.readouterr().err
 
@@ -126,10 +126,10 @@ def build_elsewhere(repository, *words):
     script = textwrap.dedent(f"""
         import pathlib, sys
         from gonlib import cli
-        from gonlib.book import notebooks
+        from gonlib.book import build
         from gonlib.runs import provenance
         from gonlib.study import profiles
-        for module in (notebooks, provenance, profiles):
+        for module in (build, provenance, profiles):
             module.repository_root = lambda: pathlib.Path({str(repository)!r})
         sys.exit(cli.main(["book", *{list(words)!r}]))
     """)
@@ -228,10 +228,12 @@ def test_a_notebook_starts_when_those_that_it_comes_after_are_done(small_reposit
     planned = book.plan(book_folder, "quick")
     assert sorted(planned[2].after) == ["01-good", "02-bad"]
     (small_repository / "build").mkdir()
-    assert execution.execute_all(planned, "quick", small_repository, small_repository / "build") == {}
+    done = execution.Execution("quick", small_repository, small_repository / "build")
+    done.run(planned)
+    assert done.executed == planned and not done.failed
 
 
 def test_docstrings_become_safe_restructuredtext():
     lines = ["Maps `x`s to *z* (N, k) | a_b.", "", "`code` first"]
-    pages._as_rst(lines)
-    assert lines == ["Maps \\ ``x``\\ s to \\*z\\* (N, k) \\| a\\_b.", "", "``code``\\  first"]
+    docstrings.escape(lines)
+    assert lines == ["Maps \\ ``x``\\ s to \\*z\\* (N, k) \\| a_b.", "", "``code``\\  first"]

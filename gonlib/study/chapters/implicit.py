@@ -3,8 +3,8 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...runs.kept import collected
-from ...training.evaluation import as_float
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import pca_error

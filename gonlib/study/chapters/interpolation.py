@@ -3,9 +3,9 @@
 import pandas as pd
 import torch
 
-from ...data.official import shapes_images
+from ...data import as_float
+from ...data.builtin import shapes_images
 from ...runs.kept import collected
-from ...training.evaluation import as_float
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, known_paths, paths, smoothness

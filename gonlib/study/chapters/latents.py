@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from ...training.evaluation import as_float
+from ...data import as_float
 from .. import judging
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, by_column, graded, rule, where

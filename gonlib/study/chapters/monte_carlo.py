@@ -3,8 +3,8 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...method.origin import SharedOrigin
-from ...training.evaluation import as_float
 from ..experiment import experiment
 
 FRACTIONS = tuple(4.0**-i for i in range(7))

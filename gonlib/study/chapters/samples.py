@@ -3,8 +3,8 @@
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...runs import kept
-from ...training.evaluation import as_float
 from .. import judging
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where

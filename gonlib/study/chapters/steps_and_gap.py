@@ -5,8 +5,8 @@ from contextlib import contextmanager
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...method.origin import descend
-from ...training.evaluation import as_float
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, below, by_column, done, models_below, rule, where
 from ..numbers import number, say

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from ...data import as_float
 from ...runs.kept import collected
 from ...runs.store import load_data
-from ...training.evaluation import as_float
 from ..experiment import experiment
 from ..judging import MARKS, Finding, rule
 from ..measures import psnr, ring_correlation

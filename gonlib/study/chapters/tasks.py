@@ -5,10 +5,10 @@ from functools import lru_cache
 import pandas as pd
 import torch
 
+from ...data import as_float
 from ...data.datasets import load
 from ...method.conversion import SOURCES
 from ...runs.kept import collected
-from ...training.evaluation import as_float
 from ..experiment import experiment, title
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...data.official import patches
+from ...data.builtin import patches
 from ...files import disk_space
 from ...runs.provenance import repository_root
 from ..experiment import experiment

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from gonlib.data import datasets
+from gonlib.data import builtin, datasets
 from gonlib.study.chapters import your_images
 
 
@@ -15,6 +15,6 @@ def test_the_example_folder_is_a_data_set(tmp_path, monkeypatch):
     images = datasets.load(name, 16)
     assert (len(images.train), len(images.test), images.channels) == (27, 3, 3)
     file = tmp_path / "build" / "example-images" / "0009.png"
-    assert np.array_equal(np.asarray(Image.open(file)), datasets.official.patches()["test_images"][0])
+    assert np.array_equal(np.asarray(Image.open(file)), builtin.patches()["test_images"][0])
     before = file.stat().st_mtime_ns
     assert your_images.example_folder(images=30, side=32) == name and file.stat().st_mtime_ns == before

@@ -1,0 +1,59 @@
+"""A trained GON as numbers for `elements/gon.js`: the encoder as one matrix, the decoder as its weights."""
+
+import base64
+
+from torch import Tensor, nn
+
+from ..method.decoders import BatchNorm, ConvDecoder, ImplicitDecoder
+from ..method.models import Model
+from ..method.origin import encoder_matrix
+
+ACTIVATIONS = ("identity", "elu", "relu", "leaky_relu", "tanh", "sigmoid")  # those that gon.js knows
+
+
+def packed(tensor: Tensor) -> dict:
+    """A tensor for gon.js: half-precision numbers as base64, after division by the largest magnitude among them."""
+    values = tensor.detach().cpu().float()
+    scale = values.abs().max().item() or 1.0
+    data = base64.b64encode((values / scale).numpy().astype("<f2").tobytes()).decode()
+    return {"scale": scale, "data": data}
+
+
+def folded(decoder: ConvDecoder) -> list[dict]:
+    """A convolutional decoder as transposed convolutions alone, its batch normalisations folded into their weights.
+
+    Each has `weight` (in, out, 4, 4), `bias` (out,), `stride`, `padding` and the name of its `activation`. The
+    statistics are those of `population`, fixed numbers with which every latent is decoded alone.
+    """
+    steps = []
+    for layer in decoder.layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            steps.append({"weight": layer.weight, "bias": layer.bias, "stride": layer.stride[0],
+                          "padding": layer.padding[0], "activation": "identity"})
+        elif isinstance(layer, BatchNorm):
+            scale = layer.weight * (layer.latent_var + layer.eps).rsqrt()
+            steps[-1]["weight"] = steps[-1]["weight"] * scale[:, None, None]
+            steps[-1]["bias"] = (steps[-1]["bias"] - layer.latent_mean) * scale + layer.bias
+        else:
+            steps[-1]["activation"] = layer.name
+    return steps
+
+
+def exported(model: Model) -> dict:
+    """A trained GON for gon.js: the encoder as one matrix and one offset, the decoder as numbers.
+
+    Raises:
+        ValueError: if its encoder is not a matrix, or its decoder has a function that gon.js does not know.
+    """
+    decoder = model.decoder
+    if isinstance(decoder, ImplicitDecoder):
+        layers = [{"weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in decoder.layers]
+        return {"omega": decoder.omega, "layers": layers}
+    matrix, offset = encoder_matrix(model)
+    layers = folded(decoder)
+    for layer in layers:
+        if layer["activation"] not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"gon.js does not know the activation {layer['activation']}; known: {known}.")
+        layer |= {"weight": packed(layer["weight"]), "bias": packed(layer["bias"]), "kernel": 4}
+    return {"matrix": packed(matrix), "offset": packed(offset), "side": decoder.latent_shape[-1], "layers": layers}
