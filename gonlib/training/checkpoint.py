@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .. import files
 from ..errors import UserError
 
 
@@ -25,11 +25,8 @@ def write(path: Path, tensors: dict[str, Tensor], meta: dict) -> None:
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(meta)
-    fresh = Path(f"{path}.new")
-    save_file(tensors, fresh, {"state": text, "sha256": digest(tensors, text)})
-    with open(fresh, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
+    with files.replacing(path) as fresh:
+        save_file(tensors, fresh, {"state": text, "sha256": digest(tensors, text)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
