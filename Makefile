@@ -17,8 +17,18 @@ CPU_avx2  := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 OPENBL
 CPU_sse41 := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott
 AS_CPU = $(if $(CPU),$(or $(CPU_$(CPU)),$(error there is no CPU=$(CPU): avx2 or sse41)))
 
-BOOK  := $(RUN) book --profile $(PROFILE) $(if $(NOTEBOOKS),--notebooks "$(NOTEBOOKS)") \
-         $(if $(DEVICE),--device $(DEVICE)) $(PARAMS)
+# What was typed goes to Python as it is: make expands nothing in it, and no shell reads it.
+unexport PROFILE PARAMS NOTEBOOKS DEVICE PORT
+export GONLIB_MAKE_PROFILE   := $(value PROFILE)
+export GONLIB_MAKE_PARAMS    := $(value PARAMS)
+export GONLIB_MAKE_NOTEBOOKS := $(value NOTEBOOKS)
+export GONLIB_MAKE_DEVICE    := $(value DEVICE)
+export GONLIB_MAKE_PORT      := $(value PORT)
+BOOK  := $(RUN) book --from-make
+
+# The reader's settings of Python and pip stay out of .venv; where pip finds packages (PIP_INDEX_URL, PIP_PROXY) may be set.
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER := 0
 
 .PHONY: help reproduce check test book serve bench lock clean
 
@@ -55,12 +65,11 @@ test: $(READY)
 book: $(READY)
 	@$(BOOK) --no-execute
 
-serve: book
-	@echo 'The book is at http://localhost:$(PORT) until you press Ctrl-C.'
-	@$(VENV)/bin/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/html >/dev/null 2>&1 || true
+serve: $(READY)
+	@$(BOOK) --no-execute --serve "$$GONLIB_MAKE_PORT"
 
 bench: $(READY)
-	@$(RUN) bench $(if $(DEVICE),--device $(DEVICE))
+	@$(RUN) bench $(if $(value DEVICE),--device "$$GONLIB_MAKE_DEVICE")
 
 clean:
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name store -exec rm -rf {} +; fi

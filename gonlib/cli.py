@@ -1,13 +1,17 @@
 """The command line: python -m gonlib run|status|why|merge|migrate|book|bench."""
 
 import argparse
+import getpass
 import importlib
 import json
+import os
 import re
 import sys
 import tempfile
 import time
 import traceback
+import warnings
+from pathlib import Path
 
 from .errors import UserError, from_system, shortened, unknown
 from .files import given_path
@@ -27,6 +31,7 @@ def main(argv=None):
     traceback is in a file.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    _settle()
     if hasattr(sys.stdout, "reconfigure"):  # a name that the terminal cannot show is no reason to stop
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -45,6 +50,22 @@ def main(argv=None):
     except Exception as fault:
         print(_report(fault, argv), file=sys.stderr)
         return 1
+
+
+def _settle():
+    """Give what libraries ask for when they are imported, where the system has it not; end warnings that are errors."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        os.environ["USER"] = f"uid-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(Path(tempfile.gettempdir()) / f"gonlib-home-of-{os.getuid()}")
+    if os.environ.pop("PYTHONWARNINGS", None):
+        warnings.resetwarnings()
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)
 
 
 def _readable(message):
@@ -90,8 +111,9 @@ def parser(argv):
     status = add("status", status_command, "Show which runs are there and the time that the others would take.")
     status.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
     status.add_argument("--json", action="store_true", help="for programs")
-    why = add("why", why_command, "Say how a missing run differs from the nearest one, or a stored one from today.")
-    why.add_argument("targets", nargs="+", metavar="HASH_OR_EXPERIMENT/ROW/COLUMN")
+    why = add("why", why_command, "Say how a missing run differs from the nearest one, or a stored one from today; or why "
+              "a notebook would be executed again.")
+    why.add_argument("targets", nargs="+", metavar="HASH_OR_EXPERIMENT/ROW/COLUMN_OR_NOTEBOOK")
     for command in (run, status, why):
         command.add_argument("--profile", default="quick", help="how much is run: smoke, quick or paper")
         command.add_argument("--device", help="cpu, cuda or cuda:N (default: what the profile says)")
@@ -196,12 +218,19 @@ def status_command(args):
 
 
 def why_command(args):
-    """Print how runs differ."""
+    """Print how runs differ, and why notebooks would be executed again."""
+    from .book import build
     from .runs.store import local_store, recorded_store
     from .study import status
 
-    planned = status.plan([], args.profile, args.parameters)
-    print(status.why(args.targets, planned, [local_store(), recorded_store()], _device(args)))
+    pages = build.notebook_names()
+    notebooks = [target for target in args.targets if target.removesuffix(".ipynb") in pages]
+    for line in build.why(notebooks, args.profile, args.parameters, args.device) if notebooks else []:
+        print(line)
+    targets = [target for target in args.targets if target not in notebooks]
+    if targets:
+        planned = status.plan([], args.profile, args.parameters)
+        print(status.why(targets, planned, [local_store(), recorded_store()], _device(args)))
 
 
 def merge_command(args):

@@ -10,6 +10,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -34,6 +35,25 @@ def given_path(text):
         return Path(text).expanduser()
     except RuntimeError:  # no such user: it is only a name
         return Path(text)
+
+
+def plain(path):
+    """`path`, if it is a plain file that can be opened.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is something else, such as a pipe, for which one would wait for ever.
+        UserError: if it may not be read: then it is not for that damaged.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError(f"{path} is not a plain file")
+        open(path, "rb").close()
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        raise from_system(fault, path) from fault
+    return path
 
 
 @contextmanager
@@ -117,7 +137,7 @@ def scratch(root):
 
 def is_temporary(name):
     """Whether a file or folder of this name is one that is still being made, or that a dead process left."""
-    return name.endswith((TEMPORARY, ".new")) or name.startswith(SCRATCH)
+    return name.endswith((TEMPORARY, ".new", ".part")) or name.startswith((SCRATCH, ".tmp"))
 
 
 def sweep(folder, beginning=""):
@@ -191,6 +211,8 @@ def locked(folder, waiting):
             break
     try:
         sweep(folder)
+        for left in folder.glob(".tmp??????"):  # what safetensors calls a file while it writes it
+            left.unlink(missing_ok=True)
         yield folder
     finally:
         lock.release()

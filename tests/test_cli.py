@@ -378,3 +378,20 @@ def test_a_pack_with_another_name_is_refused_before_anything_is_trained(here, ca
         code, out, err = call(capsys, "run", "small", "--pack", here / name)
         assert (code, out) == (2, "") and "has to end in .tar" in err
     assert not (here / "store").exists()
+
+
+def test_a_user_without_a_name_or_a_home(here, capsys, monkeypatch):
+    def nobody(*_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert call(capsys, "run", "small", "-p", "models", "GON", "-p", "seeds", "1")[0] == 0
+    assert os.environ["USER"] == f"uid-{os.getuid()}" and os.environ["HOME"]
+
+
+def test_warnings_that_the_reader_made_errors_end_nothing(here):
+    command = [sys.executable, "-m", "gonlib", "run", "gon", "--profile", "smoke", "--store", here / "store"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONWARNINGS": "error"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

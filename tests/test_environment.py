@@ -1,5 +1,7 @@
 """pyproject.toml is the one source of what is installed; the lock, environment.yml and the Makefile follow it."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +13,9 @@ import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from gonlib import cli
+from gonlib.book import build
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -82,12 +87,53 @@ def test_make_alone_prints_help_that_names_every_target():
     assert printed == make("help", cwd=ROOT).stdout
 
 
-def test_make_hands_on_its_variables():
-    words = ["-n", "-o", ".venv/ready", "reproduce", "PROFILE=smoke", "NOTEBOOKS=04-table1 02-b", "DEVICE=cuda",
-             "PARAMS=-p dataset patches"]
-    command = make(*words, cwd=ROOT).stdout.split()
-    assert " ".join(command) == ('.venv/bin/python -m gonlib book --profile smoke --notebooks "04-table1 02-b" '
-                                 "--device cuda -p dataset patches")
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the Makefile and an interpreter that only says how it was called."""
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!{sys.executable}\nimport json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ)]))\n")
+    python.chmod(0o755)
+    (tmp_path / ".venv" / "ready").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("params, folder", [
+    ('-p dataset "folder:/my $HOME/$(shell touch run1) `touch run2`;touch run3 #2"',
+     "folder:/my $HOME/$(shell touch run1) `touch run2`;touch run3 #2"),
+    ("-p dataset patches", "patches"),
+    ("-p dataset 'folder:/it: \"quoted\" & more'", 'folder:/it: "quoted" & more'),
+])
+def test_make_hands_on_what_was_typed(checkout, monkeypatch, params, folder):
+    words = ["reproduce", "PROFILE=smoke", "NOTEBOOKS=04-table1 02-b;touch run4", "DEVICE=cuda", f"PARAMS={params}"]
+    arguments, environment = json.loads(make(*words, cwd=checkout).stdout)
+    assert arguments == ["-m", "gonlib", "book", "--from-make"]
+    assert not list(checkout.glob("run*"))
+    found = {}
+    monkeypatch.setattr(build, "build", lambda *options: found.update(options=options) or 0)
+    for name, value in environment.items():
+        if name.startswith("GONLIB_MAKE"):
+            monkeypatch.setenv(name, value)
+    assert cli.main(arguments[2:]) == 0
+    profile, given, notebooks, device, out, execute = found["options"]
+    assert (profile, notebooks, device, out, execute) == ("smoke", ["04-table1", "02-b;touch", "run4"], "cuda", None, True)
+    assert given == [["dataset", folder]]
+
+
+def test_make_tells_a_quote_without_a_partner(checkout, monkeypatch, capsys):
+    monkeypatch.setenv("GONLIB_MAKE_PARAMS", "-p dataset 'digits")
+    assert cli.main(["book", "--from-make"]) == 2
+    assert capsys.readouterr().err == "gonlib: a quote in PARAMS has no partner.\n"
+
+
+def test_the_readers_settings_of_python_and_pip_stay_out(checkout):
+    theirs = {"PYTHONPATH": "/x", "PYTHONHOME": "/x", "PYTHONWARNINGS": "error", "PIP_USER": "1", "PIP_TARGET": "/x"}
+    kept = {"PIP_INDEX_URL": "https://mirror.example/simple"}
+    _, environment = json.loads(make("book", cwd=checkout, env=os.environ | theirs | kept).stdout)
+    assert {name: environment.get(name) for name in theirs} == dict.fromkeys(theirs) | {"PIP_USER": "0"}
+    assert kept.items() <= environment.items()
 
 
 @pytest.mark.parametrize("python, message", [

@@ -12,9 +12,9 @@ from .. import files
 from ..errors import UserError
 from ..runs.provenance import repository_root
 from ..runs.store import local_store
-from . import pages, serve
+from . import pages, serve, used
 from .execution import Execution
-from .notebooks import Notebook, plan, toc_names
+from .notebooks import Notebook, about_executed, plan, toc_names
 from .timings import duration
 
 MARK = ".gonlib-book"  # in a build folder: what lies there under the names below was made by a build
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-execute", action="store_true", help="build the pages from what was executed last")
     parser.add_argument("--out", help="build folder (default: build)")
     parser.add_argument("--serve", metavar="PORT", help="then show the book on http://localhost:PORT until Ctrl-C")
-    parser.add_argument("--from-make", action="store_true", help="take make's PROFILE, NOTEBOOKS, DEVICE and PARAMS from "
-                        "the environment, where no shell has read them")
+    parser.add_argument("--from-make", action="store_true", help=argparse.SUPPRESS)  # make's variables, see below
     parser.set_defaults(parser=parser)
 
 
@@ -50,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _words_of_make() -> list[str]:
-    """The options that make's variables stand for, exactly as they were typed."""
+    """The options that make's variables stand for, exactly as they were typed: no shell has read them on the way here."""
     given = {name: os.environ.get(f"GONLIB_MAKE_{name}", "") for name in ("PROFILE", "NOTEBOOKS", "DEVICE", "PARAMS")}
     try:
         words = shlex.split(given.pop("PARAMS"))
@@ -98,6 +97,22 @@ def build(profile: str = "quick", params: Iterable[tuple[str, str]] = (), notebo
     elif book.is_file():
         print(f"The book as it was built before is still at {book}.")
     return 1 if execution.failed or faults else 0
+
+
+def notebook_names() -> list[str]:
+    """The book's notebooks, by their file names; none outside a checkout."""
+    book = (repository_root() or Path.cwd()) / "book"
+    return [path.stem for path in sorted(book.glob("[!.]*.ipynb"))]
+
+
+def why(names: Sequence[str], profile: str = "quick", params: Iterable[tuple[str, str]] = (),
+        device: str | None = None) -> Iterator[str]:
+    """For each notebook a sentence: why `build` would execute it again with these parameters, or that it would not."""
+    root = repository_root()
+    for notebook in plan(root / "book", profile, params, names, device):
+        about = about_executed(_folder(None) / "notebooks" / notebook.path.name)
+        reasons = used.changes(notebook, about, root)
+        yield f"{notebook.name}: {'; '.join(reasons) if reasons else 'nothing that it uses has changed'}."
 
 
 def _folder(out: str | Path | None) -> Path:

@@ -10,6 +10,7 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 from ..study.numbers import Html
+from . import page
 
 # One colour per kind of model through the whole book (Okabe-Ito, readable for colour-blind eyes).
 COLOURS = {
@@ -19,7 +20,8 @@ COLOURS = {
 
 
 def style():
-    """Set the book's style; every notebook calls it once."""
+    """Set the book's style, see also `page.begin`; every notebook calls it once."""
+    page.begin()
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.9, rc={
         "figure.dpi": 144, "figure.figsize": (6.4, 3.6), "figure.constrained_layout.use": True, "axes.spines.top": False,
         "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "image.cmap": "gray"})

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .. import files
 from ..errors import UserError
 from ..method import models
 from ..training import loop
@@ -241,16 +242,16 @@ class Run:
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
         try:
-            return safetensors.torch.load_file(self.folder / name)
-        except (OSError, SafetensorError) as fault:
+            return safetensors.torch.load_file(files.plain(self.folder / name))
+        except (FileNotFoundError, ValueError, SafetensorError) as fault:
             raise damaged(self.folder) from fault
 
     def _table(self, name: str) -> pd.DataFrame:
         try:
-            return pd.read_csv(self.folder / name)
+            return pd.read_csv(files.plain(self.folder / name))
         except pd.errors.EmptyDataError:  # it failed before the end of the first epoch
             return pd.DataFrame()
-        except (OSError, ValueError) as fault:
+        except (FileNotFoundError, ValueError) as fault:
             raise damaged(self.folder) from fault
 
     def __repr__(self) -> str:
@@ -268,8 +269,9 @@ def read_config(folder: Path) -> Config:
     if is_old(folder):
         raise UserError(f"the run in {folder} is of an older version of gonlib: python -m gonlib migrate {folder.parent} "
                         "brings all runs there to today's form.")
+    values = read_json(folder, "config.json")
     try:
-        config = Config.from_dict(read_json(folder, "config.json"))
+        config = Config.from_dict(values)
     except UserError as fault:
         raise damaged(folder) from fault
     if config.hash != folder.name or config != config.trajectory:
@@ -280,8 +282,8 @@ def read_config(folder: Path) -> Config:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A dictionary that a run's folder holds as JSON."""
     try:
-        found = json.loads((folder / name).read_text())
-    except (OSError, ValueError) as fault:
+        found = json.loads(files.plain(folder / name).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError) as fault:
         raise damaged(folder) from fault
     if not isinstance(found, dict):
         raise damaged(folder)

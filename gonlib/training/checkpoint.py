@@ -53,6 +53,7 @@ def digest(tensors: dict[str, Tensor], text: str) -> str:
 def readable(path: Path) -> Iterator[None]:
     """Turns whatever a damaged checkpoint raises into a `UserError` that names it."""
     try:
+        files.plain(path)
         yield
     except UserError:
         raise

@@ -64,7 +64,7 @@ def test_typed_again_nothing_is_executed_and_no_page_is_built(repository, capsys
     assert not made(repository) and "Another title" in (index.parent / "intro.html").read_text()
 
 
-def test_what_a_page_used_decides(repository, no_pages):
+def test_what_a_page_used_decides(repository, no_pages, capsys):
     assert made(repository)
     folder = repository / "store" / RUN
     folder.mkdir(parents=True)
@@ -82,6 +82,8 @@ def test_what_a_page_used_decides(repository, no_pages):
     assert why(repository) == ["book/facts.csv is another now"]
     assert why(repository, ("latents", "7"))[0] == "parameter latents was 6, is 7"
     assert made(repository, "-p", "latents", "7") and not made(repository, "-p", "latents", "7")
+    assert cli.main(["why", "01-good", "-p", "latents", "8"]) == 0
+    assert "01-good: parameter latents was 7, is 8.\n" in capsys.readouterr().out
     write_notebook(repository / "book", "01-good", "latents = 1", "print(latents)")
     assert "its text has changed" in why(repository)
 

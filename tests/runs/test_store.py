@@ -455,3 +455,35 @@ def test_progress_is_reported_to_who_asks(tmp_path):
     assert seen[-1][0] == 1
     assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
     assert runs.Run(tmp_path / TINY.hash).status == "done"
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json", "provenance.json", "history.csv", "weights*"])
+def test_what_may_not_be_read_is_not_called_damaged(trained, tmp_path, monkeypatch, name):
+    made, folder = copy(trained, tmp_path)
+    (it,) = folder.glob(name)
+
+    def denied(path, *arguments):
+        if Path(path) == it:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return open(path, *arguments)
+
+    monkeypatch.setattr(files, "open", denied, raising=False)
+    with pytest.raises(UserError, match=f"{it.name} cannot be read or written: permission denied") as told:
+        made.find(TINY).load_model()
+    assert "delete" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "provenance.json", "history.csv"])
+def test_a_pipe_in_a_run_is_damage_and_nothing_waits_for_it(trained, tmp_path, name):
+    made, folder = copy(trained, tmp_path)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match="is damaged"):
+        made.find(TINY).load_model()
+
+
+def test_json_nested_without_end_is_damage(trained, tmp_path):
+    made, folder = copy(trained, tmp_path)
+    (folder / "metrics.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is damaged"):
+        made.find(TINY)

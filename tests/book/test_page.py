@@ -1,0 +1,60 @@
+"""What holds in every page: a parameter that it lacks is refused, its pictures are there, its style is the book's."""
+
+import json
+
+import papermill
+import pytest
+from conftest import write_notebook
+
+from gonlib.book import page
+from gonlib.errors import UserError
+
+STYLE = "from gonlib.book import figures\n\nfigures.style()"
+DRAW = "import matplotlib.pyplot as plt\nfig = plt.figure()\n_ = fig.add_subplot().set_title('$x$ of latents')"
+
+
+def execute(path, parameters):
+    """The notebook, executed by papermill as a reader would."""
+    return papermill.execute_notebook(path, path.with_name("out.ipynb"), parameters, progress_bar=False,
+                                      kernel_name="python3", language="python")
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """An environment in which the reader has settings of matplotlib and IPython."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.dpi: 10\n")
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00-mine.py").write_text("raise SystemExit('a startup file was read')\n")
+    monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path / "matplotlibrc"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    return tmp_path
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_papermill_refuses_a_parameter_that_the_page_lacks(tmp_path, first):
+    """Whether the library is imported before the parameters or behind them."""
+    write_notebook(tmp_path, "page", "epochs = 1\nlatents = 2", *([] if first else [STYLE]), "print(epochs)")
+    path = tmp_path / "page.ipynb"
+    if first:
+        written = json.loads(path.read_text())
+        written["cells"].insert(1, written["cells"][-1] | {"source": STYLE, "id": "style"})
+        path.write_text(json.dumps(written))
+    execute(path, {"epochs": 3})
+    with pytest.raises(papermill.PapermillExecutionError, match="unknown parameter 'epoch'; did you mean epochs?"):
+        execute(path, {"epoch": 3})
+
+
+def test_pictures_are_drawn_whatever_the_reader_has_set(hostile):
+    write_notebook(hostile, "page", "epochs = 1", STYLE, DRAW)
+    done = execute(hostile / "page.ipynb", {"epochs": 2})
+    kinds = {kind for cell in done.cells for out in cell.get("outputs", []) for kind in out.get("data", {})}
+    assert "image/png" in kinds
+
+
+def test_names_are_those_that_cells_assign():
+    assert page.assigned(["a = b = 1\nc, (d, e) = x\nf.g = 2\nimport h\n%time", "n = 1\nif n: m = 2"]) == ["n"]
+    page.refuse_unknown(["latents = 1"], "# Parameters\nlatents = 2\n")
+    page.refuse_unknown([], "latents = 2\n")
+    with pytest.raises(UserError, match="unknown parameter 'latent'; did you mean latents?"):
+        page.refuse_unknown(["import x", "latents = 1"], "# Parameters\nlatent = 2\n")
