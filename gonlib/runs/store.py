@@ -136,7 +136,7 @@ class Store:
                 (folder / "lock").unlink(missing_ok=True)
                 if not any(folder.iterdir()):  # it could not even begin
                     folder.rmdir()
-        return journal.find(folder, config)
+        return Run(folder, config)
 
     def _complete(self, config: Config, data: Dataset, device: str, keep_weights: bool, options: dict) -> None:
         """Train and measure what is missing, unless another process did while this one waited for the lock."""
