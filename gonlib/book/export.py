@@ -4,8 +4,9 @@ import base64
 
 from torch import Tensor, nn
 
-from ..method.decoders import BatchNorm, ConvDecoder, ImplicitDecoder
+from ..method.decoders import ConvDecoder, ImplicitDecoder
 from ..method.models import Model
+from ..method.normalisation import BatchNorm
 from ..method.origin import encoder_matrix
 
 ACTIVATIONS = ("identity", "elu", "relu", "leaky_relu", "tanh", "sigmoid")  # those that gon.js knows

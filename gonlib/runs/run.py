@@ -199,13 +199,10 @@ class Run:
                             f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            lost = model.load_state_dict(self._tensors(file.name), strict=False)
-        except RuntimeError as fault:
+            model.load_stored(self._tensors(file.name))
+        except ValueError as fault:
             raise damaged(self.folder) from fault
-        # The training images' own latents (GLO) are not stored.
-        if lost.unexpected_keys or [k for k in lost.missing_keys if not k.startswith("inference.")]:
-            raise damaged(self.folder)
-        return model.to(check_device(device))
+        return model.to(check_device(device)).ready()
 
     @property
     def all_snapshots(self) -> int:
