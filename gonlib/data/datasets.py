@@ -206,7 +206,7 @@ def _free_memory() -> float:
         import psutil
     except ImportError:
         return math.inf
-    return psutil.virtual_memory().available
+    return float(psutil.virtual_memory().available)
 
 
 def _check_device(device: str) -> None:

@@ -9,16 +9,19 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from multiprocessing import get_context
+from typing import Any
 
 from ..errors import UserError
 from ..training.config import Config
 from ..training.loop import OutOfTime
+from .run import Run
 from .store import Store
 
 
-def one_by_one(configs, store, **options):
+def one_by_one(configs: Iterable[Config], store: Store, **options: Any) -> Iterator[tuple[Config, Run]]:
     """Train here; `options` are those of `Store.run`."""
     for config in configs:
         try:
@@ -32,7 +35,7 @@ def one_by_one(configs, store, **options):
 
 
 class Stopped(Exception):
-    """The others are to end as well."""
+    """Raised in runs that wait for their turn when all are to stop, because one met wrong input or was interrupted."""
 
 
 class Turns:
@@ -42,11 +45,11 @@ class Turns:
     launched on a GPU goes on while the others have their turns.
     """
 
-    def __init__(self, runs):
+    def __init__(self, runs: int):
         self.runs, self.stopped = runs, False
         self._queue, self._changed = deque(), threading.Condition()
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         me = object()
         with self._changed:
             self._queue.append(me)
@@ -55,19 +58,19 @@ class Turns:
                 self._queue.remove(me)
                 raise Stopped
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         with self._changed:
             self._queue.popleft()
             self._changed.notify_all()
 
-    def stop(self):
-        """Make everybody who waits for a turn, or asks for one, raise `Stopped`."""
+    def stop(self) -> None:
+        """Raise `Stopped` in every thread that waits for a turn or asks for one."""
         with self._changed:
             self.stopped = True
             self._changed.notify_all()
 
 
-def at_once(configs, store, runs, **options):
+def at_once(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[tuple[Config, Run]]:
     """Train `runs` at a time on one device, each with its own random numbers, stream and graph, in turns.
 
     A run's result is that of the run made alone. Runs that keep snapshots are about time, so those are made alone.
@@ -118,7 +121,7 @@ def _quiet(fraction, text=""):
 # --- several processes ----------------------------------------------------------------------------------------------
 
 
-def in_processes(configs, store, runs, **options):
+def in_processes(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[tuple[Config, Run]]:
     """Train `runs` at a time on the CPU, each in a process of its own with one thread."""
     going = {}
     with ProcessPoolExecutor(runs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
@@ -158,7 +161,8 @@ def _place(store):
 # --- a cluster -------------------------------------------------------------------------------------------------------
 
 
-def on_ray(configs, store, gpus_per_run=0.0, deadline=None, **options):
+def on_ray(configs: Iterable[Config], store: Store, gpus_per_run: float = 0.0, deadline: float | None = None,
+           **options: Any) -> Iterator[tuple[Config, Run]]:  # fmt: skip
     """Train as tasks of a Ray cluster (RAY_ADDRESS, else one of this machine's own), `gpus_per_run` each.
 
     The store and the data must be in folders that all machines share. A run whose worker is lost goes on from its
@@ -188,7 +192,7 @@ def on_ray(configs, store, gpus_per_run=0.0, deadline=None, **options):
             ray.shutdown()
 
 
-def load_ray():
+def load_ray() -> Any:
     """The module ray, which is loaded only when asked for; `UserError` if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

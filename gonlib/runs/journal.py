@@ -45,21 +45,25 @@ def differences(run: Run, rows: list[dict], tolerance: float | None = None) -> s
     return ""
 
 
-def write_table(path: Path, rows: list[dict]) -> None:
+def write_table(path: Path, rows: list[dict], columns: list[str] | None = None) -> None:
     """Write rows as CSV with the digits of float32, so that curves stay small."""
-    files.write(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.7g").encode())
+    files.write(path, pd.DataFrame(rows, columns=columns).to_csv(index=False, float_format="%.7g").encode())
 
 
 def add_beside(folder: Path, rows: list[dict]) -> None:
     """Add rows to the table of what is measured beside the history; a number that is there already stays."""
-    path = folder / "measured.csv"
+    if not rows:
+        return
+    path, key = folder / "measured.csv", ["step", "evaluation", "free_steps"]
     old = pd.read_csv(path).to_dict("records") if path.is_file() else []
     merged: dict[tuple, dict] = {}
     for row in [*rows, *old]:
-        known = {key: value for key, value in row.items() if value == value}
-        merged.setdefault((row["step"], row["evaluation"], row["free_steps"]), {}).update(known)
-    if rows:
-        write_table(path, [merged[key] for key in sorted(merged)])
+        known = {name: value for name, value in row.items() if value == value}
+        merged.setdefault(tuple(row[name] for name in key), {}).update(known)
+    first = ["epoch", *key]
+    table = [merged[at] for at in sorted(merged)]
+    names = first + sorted({name for row in table for name in row} - set(first))
+    write_table(path, table, names)
 
 
 def as_usual(row: dict) -> dict:

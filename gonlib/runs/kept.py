@@ -15,8 +15,7 @@ from PIL import Image
 from .. import files
 from ..data import as_bytes
 from . import provenance, store
-
-RECORD = "kept.json"  # what was computed, by which function, from which source and data
+from .run import KEPT
 
 
 def keep(run, compute, device="cpu") -> None:
@@ -27,12 +26,14 @@ def keep(run, compute, device="cpu") -> None:
         compute: Function (model, data, config) to {name: DataFrame or pictures (N, C, H, H)}.
         device: Where it is computed.
     """
-    path, step = run.folder / RECORD, run.metrics["steps"]
+    path, step = run.folder / KEPT, run.metrics["steps"]
     name = f"{compute.__module__.rpartition('.')[2]}.{compute.__name__} at step {step}"
     record = _record(path)
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
-    data, model = store.load_data(run.config, device), run.load_model(device)
+    data = store.load_data(run.config, device)
+    store.check_data(run.folder, run.data, data)
+    model = run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
         names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import files
 from . import journal
-from .run import CHECKPOINT, SNAPSHOTS, USUAL, Run, read_config
+from .run import CHECKPOINT, KEPT, SNAPSHOTS, USUAL, Run, read_config, read_json
 
 NUMBERS = ("history.csv", "provenance.json", "metrics.json")  # in this order: the last one counts
 
@@ -100,6 +100,8 @@ def _join(run: Run, mine: Run, further: bool) -> None:
     if run.all_snapshots > mine.all_snapshots:
         for name in (SNAPSHOTS, "snapshots.csv"):
             os.replace(new / name, here / name)
+    if (new / KEPT).is_file() and (here / KEPT).is_file():
+        files.write_json(here / KEPT, read_json(new, KEPT) | read_json(here, KEPT))
     replaced = (CHECKPOINT, *NUMBERS) if further else ()
     for file in sorted(new.iterdir()):
         if file.name not in replaced and not (here / file.name).exists():

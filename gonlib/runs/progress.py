@@ -4,22 +4,27 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from .. import files
+from ..training.config import Config
+
+Report = Callable[..., Any]  # (fraction done, text)
 
 
-def title(config):
+def title(config: Config) -> str:
     """A few words for a run: data set, seed, and what else sets it apart from the default configuration."""
     fields = {name: value for name, value in config.to_dict().items() if name not in ("dataset", "seed")}
     return " ".join([f"{config.dataset}, seed {config.seed}", *(f"{name}={value}" for name, value in fields.items())])
 
 
 @contextmanager
-def reporter(config, given=None):
+def reporter(config: Config, given: Report | None = None) -> Iterator[Report]:
     """A function (fraction, text): the one given; else a file if $GONLIB_PROGRESS names a folder; else a bar; else nothing.
 
     The file, named after the process, holds one line of JSON, {"run": text, "fraction": number}, replaced at most five
@@ -38,7 +43,7 @@ def reporter(config, given=None):
         yield lambda fraction, text="": None
 
 
-def _file(path, run):
+def _file(path: Path, run: str) -> Report:
     last = -1.0
 
     def report(fraction, text=""):

@@ -7,11 +7,12 @@ import subprocess
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def repository_root():
+def repository_root() -> Path | None:
     """The checkout this package lives in or, for an installed package, the one around the working folder; else None."""
     for folder in [PACKAGE.parent, Path.cwd(), *Path.cwd().parents]:
         if (folder / "book" / "profiles").is_dir():
@@ -20,7 +21,7 @@ def repository_root():
 
 
 @lru_cache
-def source_files():
+def source_files() -> dict[str, str]:
     """Name -> sha256 (16 hexadecimal digits) of each file of the package that can change a number.
 
     These are the files of the wings that compute: method, data and training.
@@ -29,14 +30,14 @@ def source_files():
     return {path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in paths}
 
 
-def source_hash():
+def source_hash() -> str:
     """One sha256 (16 hexadecimal digits) over all of `source_files()`."""
     lines = "".join(f"{name} {digest}\n" for name, digest in source_files().items())
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 @lru_cache
-def git_commit():
+def git_commit() -> str | None:
     """The checkout's commit, with "-dirty" appended if files were changed since; None outside a checkout."""
     root = repository_root()
     if root is None or not (root / ".git").exists():
@@ -49,7 +50,7 @@ def git_commit():
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def device_name(device):
+def device_name(device: object) -> str:
     """The name of the GPU or the model of the CPU behind a torch device name."""
     if str(device).startswith("cuda"):
         import torch
@@ -63,7 +64,7 @@ def device_name(device):
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of what computes: python, torch and, where torch was built with it, cuda."""
     import torch  # here: finding the checkout's root, which building pages needs, should not load it
 
@@ -71,16 +72,19 @@ def versions():
     return {name: version for name, version in found.items() if version}
 
 
-def describe(device, data):
+def describe(device: str, data: Any) -> dict[str, Any]:
     """The provenance of a run starting now on `device` with the data set `data`: a dictionary for JSON.
 
     No path, host name or user name is in it: it is published with the book.
     """
     import torch
 
+    from ..training.forms import PRECISION
+
     return {
         "device": device_name(device),
         "device_type": str(device).split(":")[0],
+        "precision": PRECISION,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "versions": versions(),

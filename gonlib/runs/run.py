@@ -21,6 +21,7 @@ from ..training.snapshots import next_point
 from .progress import title
 
 CHECKPOINT, SNAPSHOTS = "checkpoint.safetensors", "snapshots.safetensors"
+KEPT = "kept.json"  # what was computed of the run's weights, by which function, from which source and data
 USUAL = Config().look  # how the history is measured
 FACTS = ("channels", "classes", "images", "parameters", "reconstruct_seconds")
 
@@ -198,13 +199,10 @@ class Run:
                             f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            lost = model.load_state_dict(self._tensors(file.name), strict=False)
-        except RuntimeError as fault:
+            model.load_stored(self._tensors(file.name))
+        except ValueError as fault:
             raise damaged(self.folder) from fault
-        # The training images' own latents (GLO) are not stored.
-        if lost.unexpected_keys or [k for k in lost.missing_keys if not k.startswith("inference.")]:
-            raise damaged(self.folder)
-        return model.to(check_device(device))
+        return model.to(check_device(device)).ready()
 
     @property
     def all_snapshots(self) -> int:
@@ -257,8 +255,17 @@ class Run:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"
 
 
+def is_old(folder: Path) -> bool:
+    """Whether a run is of the layout before runs grew, for which there is runs/migration.py."""
+    made = folder / "provenance.json"
+    return made.is_file() and (folder / "config.json").is_file() and "stretches" not in read_json(folder, made.name)
+
+
 def read_config(folder: Path) -> Config:
     """The trajectory of a run's folder, whose name is its hash."""
+    if is_old(folder):
+        raise UserError(f"the run in {folder} is of an older version of gonlib: python -m gonlib migrate {folder.parent} "
+                        "brings all runs there to today's form.")
     values = read_json(folder, "config.json")
     try:
         config = Config.from_dict(values)

@@ -10,15 +10,13 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import UserError, unknown
-from ..method.encoders import FreeLatents
 from ..method.models import Model
-from ..method.origin import OriginGradient
 
 FORMS = ("auto", "eager", "compiled", "captured", "compiled+captured")
 WARM_UP = 3
@@ -57,7 +55,7 @@ def not_compiled(model: Model) -> str:
     rule = model.inference
     if model.fractions != (1.0, 1.0):
         return "a loss at sampled coordinates cannot be compiled; use the form eager or captured."
-    if isinstance(rule, OriginGradient) and (rule.steps > 1 or not rule.exact or rule.origin_sd or model.stochastic):
+    if rule.differentiates_twice(model):
         return ("of the origin gradients only the exact single step without noise can be compiled, because the "
                 "others differentiate twice; use the form eager or captured.")
     return ""
@@ -71,12 +69,12 @@ def compiled_loss(model: Model) -> Callable[..., Tensor]:
     if fault := not_compiled(model):
         raise UserError(fault)
     rule, options = model.inference, {"fullgraph": True, "dynamic": False}
-    if isinstance(rule, OriginGradient):
+    if rule.shares_origin(model):
         return torch.compile(model.loss, **options)
-    infer, loss_at = rule if isinstance(rule, FreeLatents) else torch.compile(rule, **options), model.loss_at
+    infer, loss_at = torch.compile(rule, **options) if rule.compiles else rule, model.loss_at
     loss_at = torch.compile(loss_at, **options)
 
-    def loss(x, index=None):
+    def loss(x, index=None, labels=None):
         z = infer(model, x, index)
         return loss_at(x, z, model.noise(z) if model.noisy else None)
 
@@ -117,16 +115,6 @@ def arithmetic(form: str = "eager") -> Iterator[None]:
                     setattr(owner, name, _held.pop((id(owner), name))[1])
 
 
-class Graph(Protocol):
-    """Work that was recorded once and can be launched again."""
-
-    def record(self, work: Callable[[], None]) -> None:
-        """Record what `work` launches."""
-
-    def replay(self) -> None:
-        """Launch it all again."""
-
-
 class Repeatable:
     """A piece of work that, from its second call on, is done by replaying a graph of its first.
 
@@ -137,7 +125,7 @@ class Repeatable:
     """
 
     def __init__(self, work: Callable[[], None], state: Callable[[], dict[str, Tensor]],
-                 generators: Sequence[torch.Generator] = (), graph: Graph | None = None):  # fmt: skip
+                 generators: Sequence[torch.Generator] = (), graph: Any = None):  # fmt: skip
         self.work, self.state, self.generators = work, state, generators
         self.graph, self.recorded = graph or CudaGraph(generators), False
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from gonlib import cli
 from gonlib.errors import UserError
-from gonlib.runs.engines import Stopped, Turns, at_once, on_ray, one_by_one
+from gonlib.runs.engines import Stopped, Turns, at_once, in_processes, on_ray, one_by_one
 from gonlib.runs.store import Store
 from gonlib.study import status
 from gonlib.training import loop
@@ -69,7 +69,7 @@ def test_wrong_input_stops_all_and_is_told(tmp_path, often):
     with pytest.raises(UserError, match="no model"):
         list(at_once([TINY.replace(epochs=10000), wrong], store, 2))
     assert threading.active_count() < 5
-    assert not list(store.root.glob("[0-9a-f]" * 16))
+    assert not store.runs() and not store.folder(wrong).exists()
 
 
 def test_at_a_deadline_all_stop_with_checkpoints_and_go_on_to_the_same_result(tmp_path):
@@ -169,6 +169,19 @@ def test_at_once_from_the_command_line(tmp_path, capsys, monkeypatch):
 
 
 # --- Ray -------------------------------------------------------------------------------------------------------------
+
+
+def test_several_processes_train_what_one_does_and_say_what_is_wrong(tmp_path):
+    alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
+    configs = [TINY, TINY.replace(seed=1), TINY.replace(inference="encoder", epochs=5)]
+    list(one_by_one(configs, alone))
+    assert {config.hash for config, _ in in_processes(iter(configs), together, 2)} == {config.hash for config in configs}
+    for config in configs:
+        assert_same(together, alone, config)
+    assert together.find(TINY).provenance["threads"] == 1 and not list(together.root.glob("*/lock"))
+    with pytest.raises(UserError, match="no model"):
+        list(in_processes([TINY.replace(decoder="siren", inference="encoder")], together, 2))
+    assert list(in_processes([TINY.replace(epochs=10000)], together, 2, deadline=time.monotonic())) == []
 
 
 def test_ray_is_loaded_only_when_asked_for_and_missing_it_is_told(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 
 from ...data import as_float
-from ...method.origin import SharedOrigin
+from ...method.shared_origin import SharedOrigin
 from ..experiment import experiment
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
@@ -19,22 +19,20 @@ def latent_noise(model, x, fractions, draws=32):
     theory says (see `predicted_variance`), both relative to the mean squared length of the latents; `error`, the summed
     squared error of the pictures decoded from the estimates, and `full_error`, of those from the full grid.
     """
-    rows, was = [], model.generator
+    rows, generator = [], torch.Generator(x.device).manual_seed(0)
     with model.evaluating():
-        model.generator = torch.Generator(x.device).manual_seed(0)
         z = model.encode(x)
         length = z.square().sum(1).mean().item()
         for fraction in fractions:
             variance, error = 0.0, 0.0
             for _ in range(draws):
-                with model.sampling(x, fraction) as pixels:
-                    estimate = model.encode(pixels)
+                with model.sampling(x, fraction, generator) as pixels:
+                    estimate = model.inference(model, pixels)
                 variance += (estimate - z).square().sum(1).mean().item() / draws
                 error += _error(model, x, estimate) / draws
             predicted = predicted_variance(model, x, fraction)
             rows.append({"fraction": fraction, "variance": variance / length, "predicted": predicted / length,
                          "error": error, "full_error": _error(model, x, z)})
-    model.generator = was
     return pd.DataFrame(rows)
 
 

@@ -1,7 +1,5 @@
 """Figure 2: one gradient step or several, joint or detached, and what further steps would do to a trained GON."""
 
-from contextlib import contextmanager
-
 import pandas as pd
 import torch
 
@@ -27,16 +25,6 @@ def latent_sizes(dataset, sizes=(32, 64, 128, 256, 512), models=("GON", "AE")):
     return [{"model": name, "latents": k} for k in sizes for name in models]
 
 
-@contextmanager
-def taking(model, steps):
-    """Within, the model's latents are found with so many gradient steps of the size that it was trained with."""
-    was, model.inference.steps = model.inference.steps, steps
-    try:
-        yield model
-    finally:
-        model.inference.steps = was
-
-
 @torch.no_grad()
 def by_steps(model, images, config, counts=COUNTS) -> pd.DataFrame:
     """The error on images (N, C, H, W) uint8, encoded with each number of gradient steps, batch by batch.
@@ -46,7 +34,7 @@ def by_steps(model, images, config, counts=COUNTS) -> pd.DataFrame:
         lengths of that step.
     """
     totals = torch.zeros(len(counts), 2, dtype=torch.float64)
-    with model.evaluating(config.evaluation), taking(model, 1):
+    with model.evaluating(config.evaluation), model.inferring(steps=1):
         for x in as_float(images).split(config.batch_size):
             z, taken = model.encode(x), 1
             one = z

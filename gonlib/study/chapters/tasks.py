@@ -7,7 +7,7 @@ import torch
 
 from ...data import as_float
 from ...data.datasets import load
-from ...method.conversion import SOURCES
+from ...method.tasks import TASKS, image
 from ...runs.kept import collected
 from ..experiment import experiment, title
 from ..judging import MARKS, Finding, done, graded, rule, where
@@ -53,9 +53,10 @@ def conversions(model, data, config):
 
     `mean_error`: of the training set's mean image; `linear_error`: of the best linear map from sources to images.
     """
-    if config.task not in SOURCES:
+    source = TASKS[config.task].source
+    if source is image:
         return {}
-    shown, source = as_float(data.test[:SHOWN]), SOURCES[config.task]
+    shown = as_float(data.test[:SHOWN])
     with model.evaluating(config.evaluation), torch.no_grad():
         converted = model.reconstruct(as_float(data.test[: config.batch_size]))[:SHOWN]
     mean = (as_float(data.test) - data.mean_image).square().flatten(1).sum(1).mean().item()
