@@ -31,7 +31,9 @@ def keep(run, compute, device="cpu") -> None:
     record = _record(path)
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
-    data, model = store.load_data(run.config, device), run.load_model(device)
+    data = store.load_data(run.config, device)
+    store.check_data(run.folder, run.data, data)
+    model = run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
         names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")

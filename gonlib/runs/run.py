@@ -259,8 +259,17 @@ class Run:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"
 
 
+def is_old(folder: Path) -> bool:
+    """Whether a run is of the layout before runs grew, for which there is runs/migration.py."""
+    made = folder / "provenance.json"
+    return made.is_file() and (folder / "config.json").is_file() and "stretches" not in read_json(folder, made.name)
+
+
 def read_config(folder: Path) -> Config:
     """The trajectory of a run's folder, whose name is its hash."""
+    if is_old(folder):
+        raise UserError(f"the run in {folder} is of an older version of gonlib: python -m gonlib migrate {folder.parent} "
+                        "brings all runs there to today's form.")
     values = read_json(folder, "config.json")
     try:
         config = Config.from_dict(values)
