@@ -29,7 +29,7 @@ from gonlib.method.normalisation import batchnorms
 from gonlib.runs import engines
 from gonlib.runs.store import Store
 from gonlib.training.config import Config
-from gonlib.training.forms import FORMS
+from gonlib.training.forms import FORMS, arithmetic
 from gonlib.training.loop import Training
 
 SMALL = {"size": 16, "filters": 4, "latents": 8, "batch_size": 16, "epochs": 2}
@@ -54,7 +54,6 @@ def images(device):
 
 
 def run_of(rule, device, form):
-    torch.backends.cudnn.deterministic = True
     return Training(Config(**SMALL | RULES[rule]), images(device), device, form)
 
 
@@ -132,9 +131,9 @@ def goes_on(rule, device, form):
         whole, half, rest = epoch(run_of(rule, device, form)), epoch(run_of(rule, device, form)), run_of(rule, device, form)
         epoch(whole)
         with half.working():
-            half.save(f"{folder}/checkpoint")
+            half.save(Path(folder, "checkpoint"))
         with rest.working():
-            rest.load(f"{folder}/checkpoint")
+            rest.load(Path(folder, "checkpoint"))
         return difference(epoch(rest), whole), 0.0
 
 
@@ -227,7 +226,8 @@ def main():
             command.add_argument("--pack", metavar="FILE", help="write what was done into one tar")
             command.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     args = parser.parse_args()
-    return args.command(args)
+    with arithmetic("compiled"):
+        return args.command(args)
 
 
 if __name__ == "__main__":

@@ -149,6 +149,10 @@ class Run:
         """The numbers at the asked point; if it has none, at the last point before that has. `epochs`, `steps` say which."""
         return self._metrics(self.asked.steps)
 
+    def at(self, epoch: int) -> "Run":
+        """This run as if no more than so many epochs had been asked for."""
+        return Run(self.folder, self.config.replace(epochs=max(epoch, 1)))
+
     def metrics_at(self, epoch: int) -> dict[str, Any]:
         """The numbers at the last measured point not after `epoch`; `epochs` and `steps` in it say which that is."""
         return self._metrics(self.config.replace(epochs=epoch, steps=0).end(self.end["images"])[1])
@@ -255,8 +259,17 @@ class Run:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"
 
 
+def is_old(folder: Path) -> bool:
+    """Whether a run is of the layout before runs grew, for which there is runs/migration.py."""
+    made = folder / "provenance.json"
+    return made.is_file() and (folder / "config.json").is_file() and "stretches" not in read_json(folder, made.name)
+
+
 def read_config(folder: Path) -> Config:
     """The trajectory of a run's folder, whose name is its hash."""
+    if is_old(folder):
+        raise UserError(f"the run in {folder} is of an older version of gonlib: python -m gonlib migrate {folder.parent} "
+                        "brings all runs there to today's form.")
     values = read_json(folder, "config.json")
     try:
         config = Config.from_dict(values)

@@ -19,6 +19,9 @@ def test_a_variant_says_what_it_is(tmp_path, monkeypatch):
     part, copies = gonlib.load("celeba@part", 64, 5), gonlib.load("small_norb@jpeg")
     assert (part.title, part.complete, part.source) == ("CelebA (part: 20 images)", False, "a test")
     assert (copies.title, copies.complete) == ("Small NORB (from JPEG copies)", True)
+    assert part.identity == {"name": "celeba@part", "checksum": part.checksum, "title": part.title, "source": "a test",
+                             "complete": False}
+    assert gonlib.load("digits").identity.keys() == {"name", "checksum"}
     assert list(part.train_factors) == ["index"]  # names are no factors
     assert np.array_equal(part.train.permute(0, 2, 3, 1), mixed(arrays["train_images"])[:5])
     assert available() == ["digits", "patches", "shapes", "celeba@part", "small_norb@jpeg"]
