@@ -4,6 +4,7 @@ import functools
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,3 +99,19 @@ def small_repository(tmp_path, monkeypatch):
         monkeypatch.setattr(f"{module}.repository_root", lambda: tmp_path)
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path / "store"))
     return tmp_path
+
+
+def build_elsewhere(repository, *words, environment=()):
+    """The command `gonlib book` on a small repository, as a process with some more in its environment."""
+    script = textwrap.dedent(f"""
+        import pathlib, sys
+        from gonlib import cli
+        from gonlib.book import build
+        from gonlib.runs import provenance
+        from gonlib.study import profiles
+        for module in (build, provenance, profiles):
+            module.repository_root = lambda: pathlib.Path({str(repository)!r})
+        sys.exit(cli.main(["book", *{list(words)!r}]))
+    """)
+    return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=os.environ | dict(environment) | {"PYTHONPATH": str(ROOT)})

@@ -25,11 +25,11 @@ import torch
 from gonlib import cli
 from gonlib.bench import measure
 from gonlib.data import as_float
-from gonlib.method.decoders import batchnorms
+from gonlib.method.normalisation import batchnorms
 from gonlib.runs import engines
 from gonlib.runs.store import Store
 from gonlib.training.config import Config
-from gonlib.training.forms import FORMS
+from gonlib.training.forms import FORMS, arithmetic
 from gonlib.training.loop import Training
 
 SMALL = {"size": 16, "filters": 4, "latents": 8, "batch_size": 16, "epochs": 2}
@@ -53,17 +53,13 @@ def images(device):
     return measure.noise_images(1, 16, 70, device)
 
 
-def run_of(rule, device, form, exact=True):
-    torch.backends.cudnn.deterministic = True
-    run = Training(Config(**SMALL | RULES[rule]), images(device), device, form)
-    if run.config.inference == "origin":
-        run.model.inference.exact = exact
-    return run
+def run_of(rule, device, form):
+    return Training(Config(**SMALL | RULES[rule]), images(device), device, form)
 
 
-def epoch(run):
-    """One epoch with its evaluation."""
-    with run.working():
+def epoch(run, **settings):
+    """One epoch with its evaluation, under other settings of the inference rule."""
+    with run.working(), run.model.inferring(**settings):
         run.go_on()
         while run.done % run.per_epoch:
             run.go_on()
@@ -99,17 +95,17 @@ def forms_are_equal(rule, device):
         torch.nn.init.uniform_(layer.bias, -0.5, 0.5)
     x, found = as_float(run.data.train[:16]).double(), []
     for exact in (True, False):
-        model.inference.exact = exact
         model.zero_grad()
-        model.loss(x).sum().backward()
-        gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-        found.append((gradient, model.encode(x).detach()))
+        with model.inferring(exact=exact):
+            model.loss(x).sum().backward()
+            z = model.encode(x).detach()
+        found.append((torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]), z))
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(*found, strict=True)), 1e-10
 
 
-def captured_is_eager(rule, device, form, exact=True):
+def captured_is_eager(rule, device, form, **settings):
     """Two epochs and their evaluations in both forms."""
-    run, eager = (epoch(epoch(run_of(rule, device, f, exact))) for f in (form, "eager"))
+    run, eager = (epoch(epoch(run_of(rule, device, f), **settings), **settings) for f in (form, "eager"))
     torch.cuda.synchronize() if run.stream else None
     same_numbers = torch.equal(run.generator.get_state(), eager.generator.get_state())
     return difference(run, eager) if same_numbers else float("inf"), 1e-3 if "compiled" in form else 1e-5
@@ -135,9 +131,9 @@ def goes_on(rule, device, form):
         whole, half, rest = epoch(run_of(rule, device, form)), epoch(run_of(rule, device, form)), run_of(rule, device, form)
         epoch(whole)
         with half.working():
-            half.save(f"{folder}/checkpoint")
+            half.save(Path(folder, "checkpoint"))
         with rest.working():
-            rest.load(f"{folder}/checkpoint")
+            rest.load(Path(folder, "checkpoint"))
         return difference(epoch(rest), whole), 0.0
 
 
@@ -181,7 +177,8 @@ def check(args):
             one(f"no waiting within a step, {rule}", nothing_waits, rule, device)
         one(f"{captured} against eager, {rule}", captured_is_eager, rule, device, captured)
     for rule in ("origin", "no normalisation", "siren"):
-        one(f"{captured} against eager, reference, {rule}", captured_is_eager, rule, device, captured, False)
+        reference = functools.partial(captured_is_eager, exact=False)
+        one(f"{captured} against eager, reference, {rule}", reference, rule, device, captured)
     for rule in ("origin", "GLO", "VGON", "ten steps"):
         one(f"stopped and gone on, {captured}, {rule}", goes_on, rule, device, captured)
     one("several at once against alone", together_is_alone, device, captured)
@@ -229,7 +226,8 @@ def main():
             command.add_argument("--pack", metavar="FILE", help="write what was done into one tar")
             command.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     args = parser.parse_args()
-    return args.command(args)
+    with arithmetic("compiled"):
+        return args.command(args)
 
 
 if __name__ == "__main__":

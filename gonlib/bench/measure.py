@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
+from ..method.inference import InferenceRule
 from ..method.models import build
 from ..runs import provenance
 from ..training.config import Config
@@ -177,11 +177,11 @@ def rows_of(case, works, batch, device, scale=None, memory=(), base=REFERENCE, s
 # --- training steps --------------------------------------------------------------------------------------------------
 
 
-class Fixed(nn.Module):
+class Fixed(InferenceRule):
     """Latents that cost nothing: what is left is the decoder alone, the least that any method can do."""
 
-    def forward(self, model, x, index=None):
-        return x.new_full((len(x), model.decoder.latents), 0.1)
+    def forward(self, model, x, index=None, shared=None, noise=None):
+        return x.new_full((len(x), model.latents), 0.1)
 
 
 def noise_images(channels, size, count, device):
@@ -199,15 +199,14 @@ def step_of(variant, case, batch, device, form="eager", **changes):
     run = Training(config, noise_images(channels, config.size, 4 * batch, device), device, eager)
     if variant == DECODER:
         run.model.inference = Fixed()
-    elif variant == REFERENCE:
-        run.model.inference.exact = False
+    settings = {"exact": False} if variant == REFERENCE else {}
     if "compiled" in form:
         run.loss = compiled_loss(run.model)
     with run.working():
         run.begin_epoch()
 
     def step():
-        with run.working():
+        with run.working(), run.model.inferring(**settings):
             if run.done % run.per_epoch == 0:
                 run.position.zero_()
             run.run_step()
@@ -297,10 +296,10 @@ def _other(config, channels, inference, device):
     return build(config.replace(inference=inference), channels).to(device).eval()
 
 
-def _by_inference(model, batch, exact=True):
+def _by_inference(model, batch, **settings):
     def encode(images):
-        model.inference.exact = exact
-        return torch.cat([model.encode(as_float(part)) for part in images.split(batch)])
+        with model.inferring(**settings):
+            return torch.cat([model.encode(as_float(part)) for part in images.split(batch)])
 
     return encode
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
-from ..method.decoders import ImplicitDecoder, count_parameters
+from ..method.decoders import count_parameters
 from ..method.models import MODELS, build
 
 TITLES = {"VAE": "(a) VAE: two networks", "GON": "(b) GON: one network, used twice",
@@ -50,7 +50,7 @@ def shapes(config, channels):
     n, size = config.batch_size, config.size
     found = {"x": f"{n}×{channels}×{size}×{size}", "z": f"{n}×{config.latents}",
              "F": f"{count_parameters(model.decoder):,}"}  # fmt: skip
-    if isinstance(model.decoder, ImplicitDecoder):
+    if hasattr(model.decoder, "coordinates"):
         found["c"] = f"{size**2}×2"
     if model.stochastic is not None:
         found["stochastic"] = f"{count_parameters(model.stochastic):,}"

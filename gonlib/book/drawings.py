@@ -13,7 +13,7 @@ from ..method.decoders import ACTIVATIONS
 from ..runs import kept
 from ..study.chapters.interpolation import FRAMES
 from ..study.chapters.super_resolution import largest
-from .figures import COLOURS, plot_curves, show_images
+from .figures import COLOURS, plot_curves, plot_panels, show_images
 
 
 def plot_activations(names):
@@ -128,10 +128,12 @@ def show_known(runs):
 
 
 def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "GON")):
-    """Correlation with the truth against spatial frequency, a panel per data set at its largest size; returns the figure.
+    """Correlation with the truth against spatial frequency, a panel per data set at its largest size; the figure, or None.
 
     `detail` are the tables "detail" of `kept.collected`; dotted is the highest frequency of the small images.
     """
+    if detail.empty:
+        return None
     detail = largest(detail)
     columns = list(dict.fromkeys(detail.column))
     fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
@@ -143,4 +145,29 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
         axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
                  ylabel="correlation with the truth")
     axes.flat[0].legend(fontsize=8)
+    return fig
+
+
+def plot_further(further):
+    """What further steps at evaluation do to the error and the latents (figure 2): from `steps_and_gap.further`."""
+    names = {"relative": "error, of that of one step", "moved": "moved"}
+    both = further[further.steps > 1].rename(columns=names).melt(["row", "seed", "steps"], list(names.values()))
+    fig = plot_panels(both, "variable", x="steps", y="value", label="", share=False, log=False)
+    for axis in fig.axes:
+        axis.set(xscale="log", xlabel="steps at evaluation")
+        axis.set_xticks([2, 5, 10, 20, 50], [2, 5, 10, 20, 50], minor=False)
+        axis.minorticks_off()
+    fig.axes[-1].set_yscale("log")
+    return fig
+
+
+def plot_noise(noise):
+    """Variance of latents from a share of the coordinates, measured and predicted; None if nothing was measured."""
+    if noise.empty:
+        return None
+    fig, axis = plt.subplots()
+    axis.plot(noise.fraction, noise.variance, "o-", label="measured, 32 draws")
+    axis.plot(noise.fraction, noise.predicted, "--", c="0.3", label="predicted")
+    axis.set(xscale="log", yscale="log", xlabel="share of the coordinates", ylabel="variance / squared length")
+    axis.legend()
     return fig

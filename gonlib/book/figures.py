@@ -28,13 +28,17 @@ def style():
 
 
 def show_images(images, titles=None, per_row=None, size=0.9, labels=None):
-    """Draw images (N, C, H, W), floats in [0, 1] or uint8, in rows; or a dict {row title: images}; returns the figure.
+    """Draw images (N, C, H, W), floats in [0, 1] or uint8, in rows; or {row title: images}, or pairs of these; the figure,
+    or None if there is nothing to show.
 
     `titles` stand above the images of the first row, `labels` (for a single tensor) left of the rows.
     """
-    if isinstance(images, dict):
-        labels, per_row = list(images), max(len(v) for v in images.values())
-        images = torch.cat([as_cpu(v) for v in images.values()])
+    if not isinstance(images, torch.Tensor):
+        pairs = list(images.items() if isinstance(images, dict) else images)
+        if not pairs:
+            return None
+        labels, per_row = [label for label, _ in pairs], max(len(strip) for _, strip in pairs)
+        images = torch.cat([as_cpu(strip) for _, strip in pairs])
     images = as_cpu(images)
     per_row = per_row or min(len(images), 12)
     rows = math.ceil(len(images) / per_row)

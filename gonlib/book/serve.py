@@ -26,7 +26,7 @@ def reserved(port: str | None) -> Iterator[http.server.ThreadingHTTPServer | Non
     if port is None:
         yield None
         return
-    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+    if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise UserError(f"a port is a number from 1 to 65535, not {port[:40]!r}.")
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)

@@ -56,7 +56,7 @@ def patches(side: int = 32) -> Arrays:
             place = np.stack([np.full(125, label), top + i * scale, left + j * scale, np.full(125, scale)], 1)
             part = "test" if column == (2 * row + 1) % 5 else "train"
             found[part].append((windows[i, j].transpose(0, 2, 3, 1), place))
-    arrays = {"source": "crops of scikit-learn's photographs china and flower, built in"}
+    arrays: Arrays = {"source": "crops of scikit-learn's photographs china and flower, built in"}
     for part, pieces in found.items():
         images, place = (np.concatenate(both) for both in zip(*pieces, strict=True))
         order = random.permutation(len(images))

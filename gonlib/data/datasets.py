@@ -65,6 +65,12 @@ class Dataset:
         total = sum(part.sum(0, dtype=torch.int64) for part in self.train.split(4096))
         return (total.double() / (255 * len(self.train))).float()
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a run notes of its data: name and checksum, and of a variant what it is, to be said beside its numbers."""
+        said = {"title": self.title, "source": self.source, "complete": self.complete} if variant_of(self.name) else {}
+        return {"name": self.name, "checksum": self.checksum} | said
+
     def summary(self) -> str:
         """One line for the book."""
         return (f"{self.name}: {len(self.train):,} train / {len(self.test):,} test images, {self.size} x {self.size}, "
@@ -206,7 +212,7 @@ def _free_memory() -> float:
         import psutil
     except ImportError:
         return math.inf
-    return psutil.virtual_memory().available
+    return float(psutil.virtual_memory().available)
 
 
 def _check_device(device: str) -> None:

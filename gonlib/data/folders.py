@@ -5,6 +5,7 @@ import io
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ PICTURES = {".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", "
 UNREAD = {".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".heic", ".heif", ".jxl", ".nef", ".psd", ".raw", ".svg", ".xcf"}
 THUMBNAILS = {"@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "__MACOSX"}  # folders that machines make for themselves
 LEVELS = (255, 1023, 4095, 65535)  # the largest level of 8, 10, 12 and 16 bits
+DEEP = {".j2k", ".jp2", ".pgm", ".png", ".pnm", ".tif", ".tiff"}  # kinds that may have more than 8 bits
 MOST_PIXELS = 178_956_970  # of one picture, as Pillow has it
 WHOLE = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of whole numbers of more than 8 bits
 
@@ -103,14 +105,16 @@ def read(folder: Path, files: list[Path], arrays: Arrays, size: int) -> str:
     Raises:
         UserError: naming the picture that cannot be read.
     """
+    from PIL import ImageOps
+
     total, transparent, limit = hashlib.sha256(), False, _limit(files)
     for part in ("train", "test"):
         chosen = arrays.pop(f"{part}_files")
         images = arrays[f"{part}_images"] = np.empty((len(chosen), size, size, 3), np.uint8)
         for row, file in enumerate(chosen):
-            with _Named(file):
+            with _named(file):
                 raw = file.read_bytes()
-                picture, see_through = _colour(_opened(raw), limit)
+                picture, see_through = _colour(ImageOps.exif_transpose(_opened(io.BytesIO(raw))), limit)
                 images[row] = np.asarray(square(picture, size))
             transparent |= see_through
             total.update(hashlib.sha256(raw).digest())
@@ -123,19 +127,21 @@ def read(folder: Path, files: list[Path], arrays: Arrays, size: int) -> str:
     return total.hexdigest()
 
 
-class _Named:
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
     """Turns any fault of one picture into a `UserError` that names it."""
+    from PIL import UnidentifiedImageError
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        if isinstance(fault, Exception) and not isinstance(fault, UserError):
-            do = "see that you may read it, or take it out" if unreadable(fault) else "mend or remove it"
-            raise UserError(f"the image {printable(self.file)} cannot be read ({described(fault)}); {do}.") from fault
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a picture is read or refused; what Pillow found odd is of no use
+            yield
+    except UserError:
+        raise
+    except Exception as fault:  # decoders of broken pictures raise all kinds
+        why = "it is no picture" if isinstance(fault, UnidentifiedImageError) else described(fault)
+        do = "see that you may read it, or take it out" if unreadable(fault) else "mend or remove it"
+        raise UserError(f"the image {printable(file)} cannot be read ({why}); {do}.") from fault
 
 
 def _remarks(folder: Path, limit: int, transparent: bool) -> str:
@@ -153,31 +159,34 @@ def _remarks(folder: Path, limit: int, transparent: bool) -> str:
     return said
 
 
-def _opened(raw: bytes) -> "Image.Image":
-    """A picture, upright; its size is checked before it is decoded."""
-    from PIL import Image, ImageOps
+def _opened(file: Path | io.BytesIO) -> "Image.Image":
+    """A picture that is not decoded yet; its size is checked first."""
+    from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have our own limit
-        try:
-            picture = Image.open(io.BytesIO(raw))
-            pixels = picture.width * picture.height
-        except Image.DecompressionBombError:
-            pixels = MOST_PIXELS + 1
-        if pixels > MOST_PIXELS:
-            raise ValueError(f"it claims to have more than {MOST_PIXELS:,} pixels")
-        return ImageOps.exif_transpose(picture)
+    try:
+        picture = Image.open(file)
+        pixels = picture.width * picture.height
+    except Image.DecompressionBombError:
+        pixels = MOST_PIXELS + 1
+    if pixels > MOST_PIXELS:
+        raise ValueError(f"it claims to have more than {MOST_PIXELS:,} pixels")
+    return picture
 
 
 def _limit(files: list[Path]) -> int:
     """The level that is white in the pictures of more than 8 bits: the smallest of LEVELS that holds all; 0: no such."""
-    largest = -1
-    for file in files:
-        if file.suffix.lower() in {".j2k", ".jp2", ".pgm", ".png", ".pnm", ".tif", ".tiff"}:
-            with _Named(file):
-                picture = _opened(file.read_bytes())
-                if picture.mode in WHOLE:
-                    largest = max(largest, _levels(picture).max())
+    largest, brightest, coloured = -1, 0, None
+    for file in (file for file in files if file.suffix.lower() in DEEP):
+        with _named(file), _opened(file) as picture:
+            if picture.mode in WHOLE:
+                largest = max(largest, _levels(picture).max())
+            elif ";16" in str(picture.tile):  # 16 bits per colour, of which Pillow gives the upper 8
+                coloured = coloured or file
+                bands = picture.convert("RGB").getextrema()
+                brightest = max(brightest, *(most for _, most in bands))
+    if coloured and 0 < brightest < 16:
+        raise UserError(f"the colours of {printable(coloured)} use at most 12 of their 16 bits and would be almost black; "
+                        "save such pictures with 8 bits per colour.")
     return next(level for level in LEVELS if largest <= level) if largest >= 0 else 0
 
 

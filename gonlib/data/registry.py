@@ -62,7 +62,7 @@ class Entry:
         return 3 if len(self.shape) == 3 else 1
 
     @property
-    def side(self) -> float:
+    def side(self) -> int | float:
         """Largest size in pixels at which its images are known: infinite if they are drawn, 0 for a folder."""
         return math.inf if self.draw else min(self.shape[:2])
 

@@ -1,247 +1,157 @@
 """The paper's idea: a latent is minus the gradient of the loss at the origin (equations 6-9, 12).
 
-Two forms of the same rule. `descend` is the definition: autograd through autograd. `SharedOrigin` is the exact
-fast form: all images start at the same z0, so the decoder's activations and its Jacobian J there are the same for
-all, and with cotangents r_i = dL_i/dF the gradient of image i is J^T r_i. It is ordinary code that is differentiated
-once, so a step can be compiled or captured. The book's chapter "The encoder is a matrix" derives it.
+`descend` is the definition: autograd through autograd. Where all images start at the same z0, `OriginGradient` takes
+the same step in its exact fast form (shared_origin.py).
 """
 
-from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from .decoders import Activation, BatchNorm, ConvDecoder, ImplicitDecoder, batchnorms
+from .inference import FixedNoise, InferenceRule
+from .normalisation import batchnorms, inner_pass
+from .shared_origin import SharedOrigin, can_linearise
+
+if TYPE_CHECKING:
+    from .models import Model
 
 
-class OriginGradient(nn.Module):
+class OriginGradient(InferenceRule):
     """Inference rule of a GON: z = -grad of the inner loss at z0 = 0.
 
-    Its variants are parameters: the number and size of steps, `detach` (no gradient through z), origins drawn from
-    N(0, origin_sd^2 I), and z = z0 - grad (`add_origin`); Table 1, figures 2b and 11. `exact` chooses the fast form
-    where it applies: the first step, from an origin that all images share, without noise in the network.
+    Args:
+        steps: number of gradient steps; Table 1 has 1 and 10.
+        step_size: factor of the gradient.
+        detach: whether the outer loss has no gradient through z (Table 1).
+        origin_sd: above 0, each z0 is drawn from N(0, origin_sd^2 I) (figure 11).
+        add_origin: whether z = z0 - grad instead of -grad (figure 11b).
+        exact: whether the first step may take the fast form. It does where all images share the origin: not from
+            random origins, nor with noise in the network, nor with a decoder that cannot be linearised.
+
+    Source: equations 6-9 and 12.
     """
 
-    def __init__(self, steps=1, step_size=1.0, detach=False, origin_sd=0.0, add_origin=False, exact=True):
+    settings = ("steps", "step_size", "detach", "origin_sd", "add_origin", "exact")
+
+    def __init__(self, steps: int = 1, step_size: float = 1.0, detach: bool = False, origin_sd: float = 0.0,
+                 add_origin: bool = False, exact: bool = True) -> None:
         super().__init__()
         self.steps, self.step_size, self.detach = steps, step_size, detach
         self.origin_sd, self.add_origin, self.exact = origin_sd, add_origin, exact
 
-    def forward(self, model, x, index=None, shared=None):
-        """Latents (N, k) of images x (N, C, H, W); `shared` is a `SharedOrigin` made before, else made here."""
-        if model.population:
-            check_population(model)
-        z0 = x.new_zeros(len(x), model.decoder.latents)
+    @classmethod
+    def from_config(cls, config, decoder, channels: int, images: int) -> "OriginGradient":
+        """The rule of a configuration."""
+        return cls(config.inner_steps, config.step_size, config.detach, config.origin_sd, config.add_origin)
+
+    def forward(self, model: "Model", x: Float[Tensor, "n c *grid"], index: Int[Tensor, " n"] | None = None,
+                shared: SharedOrigin | None = None, noise: FixedNoise | None = None) -> Float[Tensor, "n k"]:
+        """Latents of images x; `shared` is what `prepare` made before."""
+        if model.population and (reason := self.no_population(model)):
+            raise ValueError(reason)
+        z0 = x.new_zeros(len(x), model.latents)
         if self.origin_sd:
-            z0 = self.origin_sd * model.noise(z0)
+            z0 = self.origin_sd * (model.noise(z0) if noise is None else noise.origin)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
             z, left = z0, self.steps
             if self.shares_origin(model):
                 z, left = z0 - self.step_size * (shared or SharedOrigin(model, len(x))).gradient(x), left - 1
             if left:
-                z = descend(model, x, z, left, self.step_size)
+                z = descend(model, x, z, left, self.step_size, noise)
         return z if self.add_origin else z - z0
 
-    def shares_origin(self, model):
-        """Whether the first step is the same network at the same point for every image.
+    def shares_origin(self, model: "Model") -> bool:
+        """Whether the first step is the same network at the same point for every image, and takes the fast form.
 
         `population` statistics are defined by the shared origin, so they do not ask for `exact`.
         """
-        return (self.exact or model.population) and not self.origin_sd and not model.noisy_origin
+        wanted = self.exact or (model.population and bool(batchnorms(model.decoder)))
+        return wanted and not self.origin_sd and not model.noisy_origin and can_linearise(model)
+
+    def prepare(self, model: "Model") -> SharedOrigin | None:
+        """The linearised model, made once for all batches of an evaluation."""
+        if not self.shares_origin(model):
+            return None
+        shared = SharedOrigin(model)
+        shared.jacobian  # noqa: B018 (computed here, once)
+        return shared
+
+    def differentiates_twice(self, model: "Model") -> bool:
+        """Whether a training step runs autograd inside autograd, as all but the fast single step do."""
+        return self.steps > 1 or not self.shares_origin(model)
+
+    def form(self, model: "Model") -> str:
+        """`fast form`, or `reference form` and why."""
+        if self.shares_origin(model):
+            return "fast form"
+        reason = "" if can_linearise(model) else ": the decoder couples images or draws random numbers"
+        return f"reference form{reason}"
+
+    @property
+    def random(self) -> bool:
+        """Whether latents depend on random numbers of the rule's own."""
+        return bool(self.origin_sd)
+
+    @property
+    def affine(self) -> bool:
+        """Whether z is an affine function of the loss's cotangents: one step from a fixed origin."""
+        return self.steps == 1 and not self.origin_sd
+
+    def no_population(self, model: "Model") -> str | None:
+        """Why a GON cannot be evaluated with `population` statistics, in one sentence; None if it can.
+
+        They need one network at one origin for all images, and a likelihood for which the mean image's cotangent is
+        the mean cotangent. Without batch normalisation an image is encoded alone anyway.
+        """
+        if not batchnorms(model.decoder):
+            return None
+        if not model.likelihood.affine:
+            return ("population statistics put the training set's mean image in place of the mean over a batch, "
+                    "exact only if the likelihood's cotangent is affine in the image, as for squared_error and "
+                    "bernoulli; for this likelihood use evaluation='batch'")
+        if model.stochastic is not None or self.origin_sd:
+            return ("population statistics ask for one origin that all images share; in training this model has "
+                    "noise there, so use evaluation='batch'")
+        if not hasattr(model.decoder, "linearise"):
+            return ("population statistics ask for a decoder that linearises its own batch normalisation; "
+                    "for this one use evaluation='batch'")
+        return None
 
 
-def descend(model, x, z, steps=1, step_size=1.0):
-    """The readable reference: z - step_size * grad of the inner loss, `steps` times, (N, k).
+def descend(model: "Model", x: Float[Tensor, "n c *grid"], z: Float[Tensor, "n k"], steps: int = 1,
+            step_size: float = 1.0, noise: FixedNoise | None = None) -> Float[Tensor, "n k"]:
+    """The readable reference: z - step_size * grad of the inner loss, `steps` times.
 
     Differentiable in the weights when gradients are enabled: autograd through autograd, as published.
     """
     keep_graph = torch.is_grad_enabled()
     for _ in range(steps):
-        with torch.enable_grad(), inner_pass(model):
+        with torch.enable_grad(), inner_pass(model.statistics):
             z = z if z.requires_grad else z.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(model.inner_loss(x, z).sum(), z, create_graph=keep_graph)
+            (gradient,) = torch.autograd.grad(model.inner_loss(x, z, noise).sum(), z, create_graph=keep_graph)
         z = z - step_size * gradient
     return z
 
 
-@contextmanager
-def inner_pass(model):
-    """Mark passes that only serve to find latents: batch normalisation keeps their statistics apart."""
-    layers = batchnorms(model)
-    for layer in layers:
-        layer.inner = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.inner = False
+def encoder_matrix(model: "Model") -> tuple[Float[Tensor, "k pixels"], Float[Tensor, " k"]]:
+    """A trained GON's encoder as what it is: (M, b) with z = M x + b, where x are pixels in the order (C, H, W).
 
+    Statistics of the origin are the population's, as if `evaluation="population"`.
 
-def check_population(model):
-    """Raise ValueError if a GON with batch normalisation cannot be evaluated with `population` statistics.
+    Raises:
+        ValueError: where z is not an affine function of x, or is one only by the batch: other inference rules, several
+            steps, random origins, a likelihood that is not affine, a decoder that cannot be linearised.
 
-    They need one network at one origin for all images, and a likelihood for which the mean image's cotangent is the
-    mean cotangent. Without batch normalisation an image is encoded alone anyway.
-    """
-    if not isinstance(model.inference, OriginGradient) or not batchnorms(model.decoder):
-        return
-    remedy = "use evaluation='batch'"
-    if not model.likelihood.affine:
-        raise ValueError("population statistics put the training set's mean image in place of the mean over a batch, "
-                         "exact only if the likelihood's cotangent is affine in the image, as for squared_error and "
-                         f"bernoulli; for this likelihood {remedy}")
-    if model.stochastic is not None or model.inference.origin_sd:
-        raise ValueError("population statistics ask for one origin that all images share; in training this model has "
-                         f"noise there, so {remedy}")
-
-
-class SharedOrigin:
-    """A model linearised at z0 = 0, where all of `copies` images share one forward pass.
-
-    With batch normalisation an image's cotangent splits into the batch's mean and its deviation from it: deviations
-    see a frozen scale, because their batch means vanish, and the mean goes once through the full rule. At evaluation
-    with `population` statistics the training set's mean image stands for the batch's mean, so every image is
-    encoded alone.
-    """
-
-    def __init__(self, model, copies=1):
-        self.model = model
-        k, start = model.decoder.latents, model.origin_input()
-        linearise = {ConvDecoder: _linearise_conv, ImplicitDecoder: _linearise_implicit}[type(model.decoder)]
-        self.output, self._columns, self._pull = linearise(model.decoder, start, copies)
-        self.splits = any(_own_statistics(layer) for layer in batchnorms(model.decoder))
-        self.by_columns = self._pull is None or k <= copies or not model.training
-        self._jacobian = None
-
-    @property
-    def jacobian(self):
-        """J^T as (k, outputs): the columns of J, pushed through the decoder with its statistics frozen."""
-        if self._jacobian is None:
-            self._jacobian = self._columns().flatten(1)
-        return self._jacobian
-
-    def gradient(self, x):
-        """Gradient (N, k) of each image's inner loss at the origin."""
-        r = self.model.inner_cotangent(self.output, x)
-        if not self.splits:
-            g = r.flatten(1) @ self.jacobian.T if self.by_columns else self._pull(r)
-        else:
-            mean = self.model.mean_image[None] if self.model.population else None
-            centre = r.mean(0, keepdim=True) if mean is None else self.model.inner_cotangent(self.output, mean)
-            if self.by_columns:
-                g = (r - centre).flatten(1) @ self.jacobian.T + self._pull(centre)
-            else:
-                g = self._pull(torch.cat([r - centre, centre]))
-                g = g[:-1] + g[-1:]
-        return self.model.origin_gradient(g)
-
-
-def _own_statistics(layer):
-    """Whether at the origin a batch normalisation uses the pass's own mean and variance."""
-    return layer.training or layer.statistics != "running"
-
-
-# --- the convolutional decoder: one rule per kind of layer ---------------------------------------------------------
-# A rule maps the layer and the one shared input to (output, push, pull): push sends tangents forward, pull sends
-# cotangents back. In a pull through a batch normalisation the last row is the mean cotangent.
-
-
-def _linearise_convolution(layer, x, copies):
-    if x.shape[2:] == (1, 1) and layer.padding == (0, 0):  # from a single pixel it is a matrix product
-        matrix, sides = layer.weight.flatten(1), layer.weight.shape[1:]
-        output = torch.addmm(layer.bias.repeat_interleave(sides[1:].numel()), x.flatten(1), matrix).unflatten(1, sides)
-        return output, lambda t: (t.flatten(1) @ matrix).unflatten(1, sides), lambda u: u.flatten(1) @ matrix.T
-
-    def push(t):
-        return F.conv_transpose2d(t, layer.weight, None, layer.stride, layer.padding)
-
-    def pull(u):
-        return F.conv2d(u, layer.weight, None, layer.stride, layer.padding)
-
-    return layer(x), push, pull
-
-
-def _linearise_activation(layer, x, copies):
-    slope = layer.derivative(x)
-    return layer(x), slope.mul, slope.mul
-
-
-def _linearise_batchnorm(layer, x, copies):
-    if not _own_statistics(layer):
-        scale = (layer.weight * (layer.running_var + layer.eps).rsqrt())[:, None, None]
-        return layer(x), scale.mul, scale.mul
-    var, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
-    if layer.training:  # the unbiased factor of all the images' pixels, as if each had passed
-        n = copies * x[0, 0].numel()
-        layer.record(mean.flatten(), var.flatten() * n / max(n - 1, 1), inner=True)
-    inverse = (var + layer.eps).rsqrt()
-    scale, normal = layer.weight[:, None, None] * inverse, (x - mean) * inverse
-
-    def pull(u):
-        last = u[-1:]
-        coupled = last - last.mean((2, 3), keepdim=True) - normal * (last * normal).mean((2, 3), keepdim=True)
-        return scale * (coupled if len(u) == 1 else torch.cat([u[:-1], coupled]))
-
-    return normal * layer.weight[:, None, None] + layer.bias[:, None, None], scale.mul, pull
-
-
-RULES = {nn.ConvTranspose2d: _linearise_convolution, Activation: _linearise_activation, BatchNorm: _linearise_batchnorm}
-
-
-def _linearise_conv(decoder, start, copies):
-    """Output (1, C, H, W), a function giving the columns of J (k, C, H, W), and the pull-back to (n, k)."""
-    x, pushes, pulls = start.view(1, *decoder.latent_shape), [], []
-    for layer in decoder.layers:
-        x, push, pull = RULES[type(layer)](layer, x, copies)
-        pushes.append(push)
-        pulls.append(pull)
-
-    def columns():
-        t = torch.eye(decoder.latents, dtype=x.dtype, device=x.device).view(-1, *decoder.latent_shape)
-        for push in pushes:
-            t = push(t)
-        return t
-
-    def pull_back(u):
-        for pull in reversed(pulls):
-            u = pull(u)
-        return u.flatten(1)
-
-    return x, columns, pull_back
-
-
-# --- the implicit decoder -------------------------------------------------------------------------------------------
-
-
-def _linearise_implicit(decoder, start, copies):
-    """Output (1, C, H, W) and the columns of J (k, C, H, W): C reverse passes over the grid, whatever the batch."""
-    weight_z, omega = decoder.layers[0].weight[:, 2:], decoder.omega
-    h = decoder.project(decoder.coordinates()) + F.linear(start, weight_z)
-    slopes = []
-    for layer in decoder.layers[1:]:
-        slopes.append(omega * torch.cos(omega * h))
-        h = layer(torch.sin(omega * h))
-
-    def columns():
-        u = decoder.layers[-1].weight[:, None] * slopes[-1]  # (C, P, hidden): one reverse pass per channel
-        for layer, slope in zip(reversed(decoder.layers[1:-1]), reversed(slopes[:-1]), strict=True):
-            u = (u @ layer.weight) * slope
-        return decoder.arranged((u @ weight_z).permute(2, 0, 1))
-
-    return decoder.arranged(h.mT[None]), columns, None
-
-
-def encoder_matrix(model):
-    """A trained GON's encoder as what it is: (M, b) with z = M x + b, M (k, C H W) and b (k,); claim C22.
-
-    Statistics of the origin are the population's, as if `evaluation="population"`. Raises ValueError where z is
-    not an affine function of x: other inference rules, several steps, random origins, a likelihood that is not affine.
+    Source: claim C22.
     """
     rule = model.inference
-    if not isinstance(rule, OriginGradient) or rule.steps != 1 or rule.origin_sd or not model.likelihood.affine:
+    if not rule.affine or not model.likelihood.affine:
         raise ValueError("z is an affine function of x only for one origin-gradient step and an affine likelihood")
-    with torch.no_grad(), model.evaluating("population"):
+    with torch.no_grad(), model.inferring(exact=True), model.evaluating("population"):
+        if not rule.shares_origin(model):
+            raise ValueError(f"this model has no encoder matrix: {model.form}")
         shared, black = SharedOrigin(model), torch.zeros_like(model.mean_image)[None]
         offset = rule(model, black, shared=shared)[0]
         slope = model.inner_cotangent(shared.output, black + 1) - model.inner_cotangent(shared.output, black)

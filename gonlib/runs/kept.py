@@ -31,7 +31,9 @@ def keep(run, compute, device="cpu") -> None:
     record = _record(path)
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
-    data, model = store.load_data(run.config, device), run.load_model(device)
+    data = store.load_data(run.config, device)
+    store.check_data(run.folder, run.data, data)
+    model = run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
         names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")
@@ -113,8 +115,9 @@ def gallery(runs, *names):
 
 
 def alike(pictures):
-    """{title: (N, C, H, H)} with all pictures of the largest size and number of channels among them."""
-    side = max((strip.shape[-1] for strip in pictures.values()), default=0)
-    channels = max((strip.shape[1] for strip in pictures.values()), default=0)
-    return {title: torch.nn.functional.interpolate(strip, side).expand(-1, channels, -1, -1)
-            for title, strip in pictures.items()}
+    """{title: (N, C, H, H)}, or pairs of them, with all pictures of the largest size and number of channels among them."""
+    pairs = list(pictures.items() if isinstance(pictures, dict) else pictures)
+    side = max((strip.shape[-1] for _, strip in pairs), default=0)
+    channels = max((strip.shape[1] for _, strip in pairs), default=0)
+    made = [(title, torch.nn.functional.interpolate(strip, side).expand(-1, channels, -1, -1)) for title, strip in pairs]
+    return dict(made) if isinstance(pictures, dict) else made

@@ -22,20 +22,17 @@ from ..training.evaluation import is_recorded
 from ..training.snapshots import is_point
 from . import journal
 from .merging import Merge, disagreement, merge_run
-from .run import CHECKPOINT, SNAPSHOTS, USUAL, Run, read_json
+from .run import CHECKPOINT, SNAPSHOTS, USUAL, Run, is_old, read_json
 
 OLD = re.compile(r"[0-9a-f]{16}(\.partial)?")
 FILES = ("config.json", "metrics.json", "history.csv", "provenance.json", "weights.safetensors", CHECKPOINT, SNAPSHOTS,
          "snapshots.csv", "lock")  # fmt: skip
 
 
-def is_old(folder: Path) -> bool:
-    """Whether a folder is a run as they were before runs grew."""
-    if not OLD.fullmatch(folder.name) or not (folder / "config.json").is_file():
-        return False
-    if folder.name.endswith(".partial"):
-        return (folder / CHECKPOINT).is_file()
-    return (folder / "provenance.json").is_file() and "stretches" not in read_json(folder, "provenance.json")
+def old_runs(root: Path) -> list[Path]:
+    """The folders of a store that hold runs of the old layout: finished ones, and checkpoints of others."""
+    named = [folder for folder in sorted(root.iterdir()) if OLD.fullmatch(folder.name) and is_old(folder)]
+    return [folder for folder in named if not folder.name.endswith(".partial") or (folder / CHECKPOINT).is_file()]
 
 
 def migrate(root: Path) -> list[str]:
@@ -46,7 +43,7 @@ def migrate(root: Path) -> list[str]:
     root, fresh, said = Path(root), Path(root) / ".migrated", []
     if not (fresh / "complete").is_file():
         shutil.rmtree(fresh, ignore_errors=True)
-        old = [folder for folder in sorted(root.iterdir()) if is_old(folder)] if root.is_dir() else []
+        old = old_runs(root)
         if not old:
             return [f"{root} holds no run of the old layout."]
         said += _convert_all(old, fresh)

@@ -91,6 +91,6 @@ def describe(device: str, data: Any) -> dict[str, Any]:
         "source": source_hash(),
         "source_files": source_files(),
         "commit": git_commit(),
-        "data": {"name": data.name, "checksum": data.checksum},
+        "data": data.identity,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

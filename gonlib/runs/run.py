@@ -149,6 +149,10 @@ class Run:
         """The numbers at the asked point; if it has none, at the last point before that has. `epochs`, `steps` say which."""
         return self._metrics(self.asked.steps)
 
+    def at(self, epoch: int) -> "Run":
+        """This run as if no more than so many epochs had been asked for."""
+        return Run(self.folder, self.config.replace(epochs=max(epoch, 1)))
+
     def metrics_at(self, epoch: int) -> dict[str, Any]:
         """The numbers at the last measured point not after `epoch`; `epochs` and `steps` in it say which that is."""
         return self._metrics(self.config.replace(epochs=epoch, steps=0).end(self.end["images"])[1])
@@ -199,13 +203,10 @@ class Run:
                             f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            lost = model.load_state_dict(self._tensors(file.name), strict=False)
-        except RuntimeError as fault:
+            model.load_stored(self._tensors(file.name))
+        except ValueError as fault:
             raise damaged(self.folder) from fault
-        # The training images' own latents (GLO) are not stored.
-        if lost.unexpected_keys or [k for k in lost.missing_keys if not k.startswith("inference.")]:
-            raise damaged(self.folder)
-        return model.to(check_device(device))
+        return model.to(check_device(device)).ready()
 
     @property
     def all_snapshots(self) -> int:
@@ -258,8 +259,17 @@ class Run:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"
 
 
+def is_old(folder: Path) -> bool:
+    """Whether a run is of the layout before runs grew, for which there is runs/migration.py."""
+    made = folder / "provenance.json"
+    return made.is_file() and (folder / "config.json").is_file() and "stretches" not in read_json(folder, made.name)
+
+
 def read_config(folder: Path) -> Config:
     """The trajectory of a run's folder, whose name is its hash."""
+    if is_old(folder):
+        raise UserError(f"the run in {folder} is of an older version of gonlib: python -m gonlib migrate {folder.parent} "
+                        "brings all runs there to today's form.")
     values = read_json(folder, "config.json")
     try:
         config = Config.from_dict(values)

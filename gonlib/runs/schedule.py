@@ -37,12 +37,12 @@ def in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
     for one in merged.values():
         families.setdefault(one.config.hash, []).append(one)
     for family in families.values():
-        family.sort(key=lambda one: _length(one.config), reverse=True)
+        family.sort(key=lambda one: _length(one.config))
     ordered = []
     for one in merged.values():
         family = families[one.config.hash]
-        while family and _length(family[-1].config) <= _length(one.config):
-            ordered.append(family.pop())
+        while family and _length(family[0].config) <= _length(one.config):
+            ordered.append(family.pop(0))
     return ordered
 
 

@@ -17,6 +17,7 @@ from ..training.config import Config
 from ..training.forms import choose
 from . import beside, journal, packs, provenance
 from .merging import Merge, merge_run
+from .migration import migrate, old_runs
 from .progress import reporter
 from .run import CHECKPOINT, USUAL, Run, check_device, read_json
 
@@ -57,9 +58,9 @@ def check_pictures(run: Run) -> None:
         check_data(run.folder, run.data, load_data(run.config))
 
 
-def check_data(folder: Path, recorded: dict[str, str], data: Dataset) -> None:
+def check_data(folder: Path, recorded: dict[str, Any], data: Dataset) -> None:
     """Raise `UserError` if a run was trained on other data of the same name: it is never shown as one of these."""
-    if recorded != {"name": data.name, "checksum": data.checksum}:
+    if recorded != data.identity:
         raise UserError(f"the data set {data.name} has changed since the run in {folder} began: delete that folder to train "
                         "it on the new data, or put the old data back.")
 
@@ -135,7 +136,7 @@ class Store:
                 (folder / "lock").unlink(missing_ok=True)
                 if not any(folder.iterdir()):  # it could not even begin
                     folder.rmdir()
-        return journal.find(folder, config)
+        return Run(folder, config)
 
     def _complete(self, config: Config, data: Dataset, device: str, keep_weights: bool, options: dict) -> None:
         """Train and measure what is missing, unless another process did while this one waited for the lock."""
@@ -202,6 +203,8 @@ class Store:
         with files.disk_space(self.root), files.scratch(self.root) as new:
             copied = packs.copy_runs(Path(other), new, wanted)
             report.refused, report.notes = copied.refused, copied.notes
+            if old_runs(new):
+                report.notes += migrate(new)
             for folder in sorted(new.iterdir()):
                 try:
                     merge_run(folder, self.root / folder.name, report)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ..data.registry import DATASETS as REGISTRY
+from ..data.registry import facts
 from ..errors import UserError, unknown
 from ..method.models import MODELS
 from ..runs import kept, store
 from ..training.config import Config
-from .paper import DATASETS
 from .parameters import split_names
 from .profiles import parameters
 
@@ -19,7 +20,7 @@ FIELDS = {f.name: f.default for f in dataclasses.fields(Config) if f.name not in
 
 # How the value of a factor is written in the titles of rows and columns; others are written as they are.
 TITLES: dict[str, str | Callable] = {
-    "dataset": lambda name: DATASETS.get(name, name),
+    "dataset": lambda name: name if name in REGISTRY and REGISTRY[name].built_in else facts(name).title,
     "latents": "{} latents",
     "filters": "{} filters",
     "hidden": "{} units",
@@ -110,7 +111,7 @@ class Experiment:
         """
         cells, idle = self.expand(profile, **overrides)
         for name in sorted(idle):
-            raise UserError(f"parameter {name} can change nothing in {self.name}: every cell of it sets its own.")
+            raise UserError(f"parameter {name} can change nothing in {self.name}: every cell sets its own or does without.")
         return cells
 
     def expand(self, profile=None, **overrides) -> tuple[list[Cell], set[str]]:
@@ -135,9 +136,9 @@ class Experiment:
                 fields = {"dataset": dataset, **common, **change}
                 configs = tuple(Config.from_dict({**fields, "seed": seed}) for seed in range(seeds))
                 factors = {"dataset": dataset, **factors}
-                stated = self.paper.get(factors.get("model"), {}).get(dataset)
+                stated = self.paper.get(factors.get("model"), {}).get(dataset.partition("@")[0])  # a variant's set
                 cells.append(Cell(factors, title(factors, self.rows), title(factors, columns), configs, stated))
-                idle &= set(change)
+                idle &= set(change) | configs[0].irrelevant()
         return cells, idle
 
     def finish(self, run, device="cpu"):
@@ -168,20 +169,52 @@ def models(*names: str) -> Callable:
 
 
 def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
-    """The runs of some cells, one a row, whether they are there or not.
+    """The runs of some cells, one a row, as far as they have been trained.
 
     Returns:
-        row, column, the cells' factors, seed, state ("done", "failed", "not run"), hash, every metric, `run` (the Run
-        or None), config, paper, and `factors`, the names of the columns that are factors.
+        row, column, the cells' factors, seed, state ("done", "growing", "failed", "not run"), hash, every metric at the
+        epoch asked for or the furthest before, `epoch`, which that is, `asked`, which it should be, `run` (the Run or
+        None), config, paper, and `factors`, the names of the columns that are factors.
     """
     rows = []
     for cell in cells:
         for config in cell.configs:
             found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
-            found = found if found and found.complete else None
-            about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "run": found,
-                     "state": found.status if found else "not run", "config": config, "paper": cell.paper}  # fmt: skip
-            rows.append((found.metrics if found else {}) | cell.factors | about | {"factors": tuple(cell.factors)})
+            about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "config": config,
+                     "paper": cell.paper, "factors": tuple(cell.factors)}  # fmt: skip
+            rows.append(_numbers(found) | cell.factors | about)
+    return pd.DataFrame(rows)
+
+
+def _numbers(run):
+    """What a row says of a run, or of None."""
+    if run is None:
+        return {"run": None, "state": "not run", "epoch": 0}
+    return run.metrics | {"run": run, "state": run.status, "epoch": run.metrics["epochs"], "asked": run.asked.epochs}
+
+
+def so_far(runs: pd.DataFrame) -> pd.DataFrame:
+    """Columns with runs that are still growing, all their runs at the furthest epoch that all of them have.
+
+    `epoch` says which that is and `asked` which was asked for; runs of other columns, failed and missing ones are left
+    out.
+    """
+    begun = runs[runs.state.isin(["done", "growing"]) & (runs.epoch > 0)] if "epoch" in runs else runs[:0]
+    growing = begun[begun.column.isin(begun.column[begun.state == "growing"])]
+    parts = [_together(part) for _, part in growing.groupby("column", sort=False)]
+    return pd.concat(parts, ignore_index=True) if parts else growing
+
+
+def _together(runs):
+    """The runs of a column at their furthest common epoch, as if that had been asked for."""
+    epoch, then, asked = int(runs.epoch.min()), None, int(runs.asked.max())
+    while epoch != then:  # a run may have been measured last some epochs before
+        then = epoch
+        shown = [one.run.at(then) for one in runs.itertuples()]
+        epoch = min(run.metrics["epochs"] for run in shown)
+    kept = [name for name in runs if name not in runs.run.iloc[0].metrics]
+    rows = [one[kept].to_dict() | _numbers(run) | {"state": "done", "asked": asked}
+            for (_, one), run in zip(runs.iterrows(), shown, strict=True)]  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -5,27 +5,36 @@ smaller runs show is said beside it and counted apart.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jinja2
+import numpy as np
 import pandas as pd
 
-from .experiment import collect
+from ..data.registry import facts
+from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
-from .numbers import Html
+from .numbers import Html, reached
 from .paper import CLAIMS, DATASETS
 from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, get
 
 RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
 VERDICTS = ("holds", "fails", "mixed", "not yet run")
+SCOPES = {
+    "full": "the paper's schedule and data",
+    "part": "the paper's data, not yet to the end",
+    "small": "small runs of this build (no verdict)",
+    "exact": "mathematics, checked without runs",
+}
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A claim judged from runs: one of VERDICTS, a sentence with the linked numbers, what the runs were, their hashes.
 
-    `scope` says what it may be called: "full" (the paper's schedule and data), "small", or "exact" (mathematics that
-    is checked directly, whatever the data). `part` is "2 of 5 data sets" (or columns) if only some of them were run.
+    `scope` is one of SCOPES and says what the verdict may be called; `part` says on which data sets, or at which epoch,
+    if that is not all.
     """
 
     claim: str
@@ -37,13 +46,23 @@ class Verdict:
     part: str = ""
 
     @property
-    def label(self):
-        """The verdict as the book writes it: never a small run as a verdict on the paper."""
-        if self.verdict == "not yet run":
-            return self.verdict
-        if self.scope == "small":
-            return {"holds": "holds here", "fails": "not seen here", "mixed": "mixed here"}[self.verdict]
-        return f"{self.verdict}, {self.part}" if self.part else self.verdict
+    def label(self) -> str:
+        """The verdict as the book writes it, in the ledger and in chapters: never a small run as a verdict on the paper."""
+        word = self.verdict
+        if self.verdict != "not yet run":
+            if self.scope == "small":
+                word = {"holds": "holds here", "fails": "not seen here", "mixed": "mixed here"}[self.verdict]
+            if self.scope == "part":
+                word = {"holds": "holds so far", "fails": "not seen so far", "mixed": "mixed so far"}[self.verdict]
+        return f"{word} {self.part}".rstrip()
+
+
+class Judgement(NamedTuple):
+    """A claim's verdicts: from runs at full schedule, from those on the way there, and from small ones."""
+
+    full: Verdict
+    part: Verdict
+    small: Verdict
 
 
 def judge(claim, runs, scope="small"):
@@ -58,7 +77,7 @@ def judge(claim, runs, scope="small"):
     given = {name: runs.get(name, NO_RUNS) for name in rule.experiments}
     given = {name: frame[frame.state.isin(["done", "failed"])] if rule.failures else done(frame)
              for name, frame in given.items()}  # fmt: skip
-    found = [] if rule.exact and scope == "small" else [f for f in rule.judge(**_arguments(given)) if f]
+    found = [] if rule.exact and scope in ("part", "small") else [f for f in rule.judge(**_arguments(given)) if f]
     if not found:
         return Verdict(claim, "not yet run", scope=scope)
     outcomes = {f.outcome for f in found}
@@ -77,7 +96,7 @@ def basis(runs: pd.DataFrame) -> str:
     """What runs were: data sets, length of training, seeds, device; one line."""
     if runs.empty:
         return ""
-    datasets = ", ".join(dict.fromkeys(DATASETS.get(c.dataset, c.dataset) for c in runs.config))
+    datasets = ", ".join(dict.fromkeys(title(vars(c), ["dataset"]) for c in runs.config))
     epochs = sorted({int(run.metrics.get("epochs", 0)) for run in runs.run})
     steps = sorted({int(run.metrics.get("steps", 0)) for run in runs.run})
     seeds = sorted(set(runs.groupby(["row", "column"]).seed.nunique()))
@@ -90,69 +109,101 @@ def _span(values):
     return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
 
 
-def full_schedule(name):
+def full_schedule(name: str) -> list:
     """The cells of an experiment that count as the paper's: profile `paper`, on the paper's data sets."""
     if name not in load_profile("paper"):
         return []
-    return [cell for cell in get(name).cells("paper") if all(c.dataset in DATASETS for c in cell.configs)]
+    return [cell for cell in get(name).cells("paper") if cell.factors["dataset"].partition("@")[0] in DATASETS]
 
 
-def divide(name, runs=None):
-    """An experiment's runs at full schedule, from all stores, and those of `runs` that are smaller."""
+def divide(name: str, runs: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """An experiment's runs at full schedule, those on the way there, from all stores, and those of `runs` that are small."""
     cells = full_schedule(name)
-    full = collect(cells) if cells else NO_RUNS
     runs = NO_RUNS if runs is None else runs
-    return full, runs[~runs.hash.isin(full.hash)]
+    if not cells:
+        return NO_RUNS, NO_RUNS, runs
+    full = collect(cells)
+    partial = np.array([_part_of_its_set(run) for run in full.run], bool)
+    on_the_way = pd.concat([so_far(full[~partial]), done(full[partial])])
+    return full[~partial], on_the_way, runs[~runs.hash.isin(full.hash)]
 
 
-def both(claims, runs):
-    """[(verdict at full schedule, verdict of the smaller runs)] for claims, from {experiment: runs}."""
+def _part_of_its_set(run):
+    """Whether a run saw only some of the images that were asked for, of an official set: then it is no verdict."""
+    return run is not None and run.metrics["images"] < (run.config.train_images or facts(run.config.dataset).counts[0])
+
+
+def judge_all(claims, runs: dict) -> list[Judgement]:
+    """The verdicts on claims from {experiment: runs}: what the ledger and all chapters say."""
     names = {name for claim in claims for name in RULES[claim].experiments if name in EXPERIMENTS}
     divided = {name: divide(name, runs.get(name)) for name in names}
-    full, small = ({name: parts[i] for name, parts in divided.items()} for i in (0, 1))
-    return [(_partly(judge(claim, full, "full"), full), judge(claim, small)) for claim in claims]
+    full, part, small = ({name: parts[i] for name, parts in divided.items()} for i in range(3))
+    return [Judgement(_on_which(judge(claim, full, "full"), full), _how_far(judge(claim, part, "part"), part),
+                      judge(claim, small)) for claim in claims]  # fmt: skip
 
 
-def _partly(verdict, full):
+def _read(claim, runs):
+    """All runs that a claim's rule reads, with their experiment."""
+    frames = [runs[name].assign(experiment=name) for name in RULES[claim].experiments if len(runs.get(name, ()))]
+    return pd.concat(frames) if frames else NO_RUNS
+
+
+def _on_which(verdict, full):
     """The verdict with a note if only some of the data sets, or else of the columns, of its experiments have been run."""
-    frames = [full[name].assign(experiment=name) for name in RULES[verdict.claim].experiments if len(full.get(name, ()))]
-    if verdict.scope == "exact" or not verdict.hashes or not frames:
+    wanted = _read(verdict.claim, full)
+    if verdict.scope == "exact" or not verdict.hashes or wanted.empty:
         return verdict
-    wanted = pd.concat(frames)
-    used, ran = wanted[wanted.hash.isin(verdict.hashes)], wanted[wanted.state != "not run"]
-    datasets = [{c.dataset for c in part.config} for part in (used, wanted)]
-    columns = [set(zip(part.experiment, part.column, strict=True)) for part in (ran, wanted)]
-    for what, (had, asked) in (("data sets", datasets), ("columns", columns)):
-        if len(had) < len(asked):
-            return replace(verdict, part=f"{len(had)} of {len(asked)} {what}")
-    return verdict
+    used, ran = wanted[wanted.hash.isin(verdict.hashes)], wanted[wanted.state.isin(["done", "failed"])]
+    had, asked = (list(dict.fromkeys(title(vars(c), ["dataset"]) for c in part.config)) for part in (used, wanted))
+    if len(had) < len(asked):
+        return replace(verdict, part=f"on {', '.join(had)} ({len(had)} of {len(asked)} data sets)")
+    had, asked = (set(zip(part.experiment, part.column, strict=True)) for part in (ran, wanted))
+    return replace(verdict, part=f"on {len(had)} of {len(asked)} columns") if len(had) < len(asked) else verdict
 
 
-def verdicts(claims, runs):
+def _how_far(verdict, part):
+    """The verdict with the epochs that its runs have reached."""
+    used = _read(verdict.claim, part)
+    used = used[used.hash.isin(verdict.hashes)]
+    if used.empty:
+        return verdict
+    where = "" if (used.epoch < used.asked).any() else f"on {', '.join(dict.fromkeys(used.column))}"
+    return replace(verdict, part=where or reached(used))
+
+
+def verdicts(claims, runs: dict) -> Html:
     """A table for a chapter: each claim, the paper's evidence, ours at full schedule and in this build, and verdicts.
 
-    `runs` is {experiment: DataFrame}, as `experiments.run` gives it; runs at full schedule are found in the stores.
+    `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores.
     """
-    return _table(both(claims, runs))
+    return _table(judge_all(claims, runs), "small runs of this page")
 
 
 class Ledger(Html):
-    """All claims as a table; `pairs` are the verdicts (full, small) behind it."""
+    """All claims as a table; `judgements` are the verdicts behind it."""
+
+    judgements: list[Judgement]
 
     @property
-    def totals(self):
-        """{"full": {verdict: number of claims}, "small": {...}}; exact ones are with the full."""
-        return {scope: {v: sum(pair[i].verdict == v for pair in self.pairs) for v in VERDICTS}
-                for i, scope in enumerate(("full", "small"))}
+    def totals(self) -> dict[str, dict[str, int]]:
+        """{scope: {verdict: number of claims}}; what is checked without runs is counted apart."""
+        found = {scope: dict.fromkeys(VERDICTS, 0) for scope in SCOPES}
+        for judgement in self.judgements:
+            exact = RULES[judgement.full.claim].exact
+            for verdict in judgement[: 1 if exact else 3]:
+                found["exact" if exact else verdict.scope][verdict.verdict] += 1
+        return found
 
-    def summary(self):
+    def summary(self) -> Html:
         """The totals as a small table for the landing page."""
-        names = {"full": "verdicts: full schedule, the paper's data", "small": "small runs of this build (no verdict)"}
-        rows = [(names[scope], counts.values()) for scope, counts in self.totals.items()]
-        return Html(TOTALS.render(count=len(self.pairs), heads=VERDICTS, rows=rows))
+        rows = []
+        for scope, counts in self.totals.items():
+            each = [(Verdict("", verdict, scope=scope).label, count) for verdict, count in counts.items() if count]
+            rows += [(SCOPES[scope], each)] if any(counts[v] for v in VERDICTS[:3]) or scope in ("full", "small") else []
+        return Html(TOTALS.render(count=len(self.judgements), rows=rows))
 
 
-def ledger(profile, **overrides):
+def ledger(profile, **overrides) -> Ledger:
     """Every claim judged from the runs in the stores: at full schedule, and those of `profile`. Nothing is trained.
 
     `overrides` are those that the build's notebooks were given (data set, latents, ...); None leaves it to the profile.
@@ -161,48 +212,49 @@ def ledger(profile, **overrides):
     for name, experiment in EXPERIMENTS.items():
         known = {k: v for k, v in overrides.items() if k in experiment.parameters}
         runs[name] = collect(experiment.cells(profile, **known))
-    pairs = both(list(CLAIMS), runs)
-    made = Ledger(_table(pairs))
-    made.pairs = pairs
+    judgements = judge_all(list(CLAIMS), runs)
+    made = Ledger(_table(judgements, "small runs of this build"))
+    made.judgements = judgements
     return made
 
 
 PAGES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 TOTALS = PAGES.from_string("""\
 <table class="totals">
-<thead><tr><th>{{ count }} claims</th>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr></thead>
+<thead><tr><th>{{ count }} claims</th><th></th></tr></thead>
 <tbody>
 {% for name, counts in rows %}
-<tr><th>{{ name }}</th>{% for count in counts %}<td>{{ count }}</td>{% endfor %}</tr>
+<tr><th>{{ name }}</th>
+<td>{% for label, count in counts %}{{ label }}: {{ count }}{{ ", " if not loop.last }}{% endfor %}</td></tr>
 {% endfor %}
 </tbody>
 </table>""")
 CLAIMS_AND_VERDICTS = PAGES.from_string("""\
-{% macro cell(verdict, exact) %}
-{% if verdict.scope == "small" and exact %}
-<span class="state">does not depend on runs</span>
-{%- else %}
+{% macro told(verdict) %}
 <span class="verdict {{ verdict.verdict.replace(" ", "-") }} {{ verdict.scope }}">{{ verdict.label }}</span>
 {{ verdict.sentence }}
 {%- if verdict.basis %}<div class="note">{{ verdict.basis }}</div>{% endif %}
-{% endif %}
 {% endmacro %}
 <div class="table-scroll"><table class="ledger">
-<thead><tr><th></th><th>claim and rule</th>
-<th>full schedule, the paper's data</th><th>small runs of this build</th></tr></thead>
+<thead><tr><th></th><th>claim and rule</th><th>the paper's data</th><th>{{ small }}</th></tr></thead>
 <tbody>
-{% for line in lines %}
-<tr id="claim-{{ line.name }}"><th>{{ line.name }}</th>
-<td>{{ line.claim }}<div class="note">{{ line.evidence }}. Rule: {{ line.rule.says }}.</div></td>
-<td>{{ cell(line.full, line.rule.exact) }}</td><td>{{ cell(line.small, line.rule.exact) }}</td></tr>
+{% for claim, evidence, rule, verdicts in lines %}
+<tr id="claim-{{ rule.claim }}"><th>{{ rule.claim }}</th>
+<td>{{ claim }}<div class="note">{{ evidence }}. Rule: {{ rule.says }}.</div></td>
+<td>{% for verdict in verdicts[:-1] %}<div>{{ told(verdict) }}</div>{% endfor %}</td>
+<td>{% if rule.exact %}<span class="state">does not depend on runs</span>
+{%- else %}{{ told(verdicts[-1]) }}{% endif %}</td></tr>
 {% endfor %}
-</tbody></table></div>""")
+</tbody></table></div>
+<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call; p is that of Welch's test.</p>""")
 
 
-def _table(pairs):
+def _table(judgements, small):
     lines = []
-    for full, small in pairs:
+    for judgement in judgements:
+        full, part, _ = judgement
         claim, evidence = CLAIMS[full.claim]
-        lines.append({"name": full.claim, "claim": claim, "evidence": evidence, "rule": RULES[full.claim],
-                      "full": full, "small": small})  # fmt: skip
-    return Html(CLAIMS_AND_VERDICTS.render(lines=lines))
+        # what is on the way is said beside what is finished, and in place of "not yet run"
+        shown = [v for v in (full, part) if v.verdict != "not yet run"] or [full]
+        lines.append((claim, evidence, RULES[full.claim], [*shown, judgement.small]))
+    return Html(CLAIMS_AND_VERDICTS.render(lines=lines, small=small))

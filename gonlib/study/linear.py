@@ -78,7 +78,7 @@ def softmax_accuracy(data, rank, starts=2, steps=100):
 def ridge_error(data, source, strength=1.0):
     """Summed squared error per test image of the best linear map from sources to images (modality conversion).
 
-    `source` is one of conversion.SOURCES' functions; ridge regression with the penalty `strength` on images in [0, 1].
+    `source` is a function such as tasks.edges; ridge regression with the penalty `strength` on images in [0, 1].
     """
     train, test = (part.float() / 255 for part in (data.train, data.test))
     seen, unseen = (source(part).flatten(1).double() for part in (train, test))

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-# The paper's data that were not to be had where the recorded runs were made.
-WITHOUT_DATA = ("small_norb", "celeba", "lsun_bedroom")
+from ..data.registry import at_hand
+
+OTHER_NUMBERS = "made by an earlier version of the code, of which today's may give another number"
 
 
 class Html(Markup):
@@ -20,6 +21,14 @@ class Html(Markup):
 def say(template: str, *values) -> Html:
     """A sentence: `template` with the values in its braces, which may be texts or linked numbers."""
     return Html(template).format(*values)
+
+
+def prose(lines) -> Html:
+    """Sentences as paragraphs of a page; several that belong together as a list."""
+    lines = list(lines)
+    if len(lines) < 2:
+        return Html("").join(Html("<p>{}</p>").format(line) for line in lines)
+    return Html("<ul>{}</ul>").format(Html("").join(Html("<li>{}</li>").format(line) for line in lines))
 
 
 def mean_sd(values) -> tuple[float, float | None] | None:
@@ -56,10 +65,18 @@ def linked(text: str, runs: pd.DataFrame, note: str = "", recorded: dict | None 
 def missing(runs: pd.DataFrame) -> Html:
     """In words why these runs have no number."""
     states = set(runs.state)
+    if "growing" in states:
+        return Html('<span class="state">{}</span>').format(reached(runs[runs.state == "growing"]))
     text = "failed" if "failed" in states else "–" if "done" in states else "not run yet"  # –: has no such number
-    if states == {"not run"} and "config" in runs and all(c.dataset in WITHOUT_DATA for c in runs.config):
+    if states == {"not run"} and "config" in runs and not any(at_hand(c.dataset) for c in runs.config):
         text = "needs data"
     return Html('<span class="state">{}</span>').format(text)
+
+
+def reached(runs: pd.DataFrame) -> str:
+    """How far growing runs are: at epoch 50 of 500."""
+    first, last, asked = runs.epoch.min(), runs.epoch.max(), runs.asked.max()
+    return f"at epoch {first:,.0f}{f' to {last:,.0f}' if last > first else ''} of {asked:,.0f}"
 
 
 def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:
@@ -75,4 +92,8 @@ def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:
     note = f"{len(done)} seed{'s' * (len(done) != 1)}: {done.iloc[0].run.summary()}"
     link = linked(written(*mean_sd(done[metric]), digits), done, note, recorded)
     failed = (runs.state == "failed").sum()  # a mean over those that did not fail would hide them
-    return link + Html(' <span class="state">{} of {} failed</span>').format(failed, len(runs)) if failed else link
+    if failed:
+        link += Html(' <span class="state">{} of {} failed</span>').format(failed, len(runs))
+    if not all(getattr(run, "same_numbers", True) for run in done.run):
+        link += Html('<sup class="state" title="{}">†</sup>').format(OTHER_NUMBERS)
+    return link

@@ -4,7 +4,8 @@ import pandas as pd
 from markupsafe import escape
 
 from . import registry
-from .numbers import Html, number, written
+from .experiment import so_far
+from .numbers import Html, number, reached, written
 
 
 def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, results_first=False, transpose=False,
@@ -43,16 +44,23 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, resul
 
 
 def _sources(column, runs, recorded):
-    """("recorded" or "just run", its runs in a column), without a second copy of the very same runs."""
+    """(heading, runs) of a column: recorded ones, then those just run, without a second copy of the very same runs."""
     just = runs[runs.column == column]
     if recorded is not None:
         full = recorded[recorded.column == column]
-        if len(full):
-            yield "recorded", full
+        yield from _as_far_as_they_are("recorded", full)
         if set(just.hash) <= set(full.hash):
             return
-    if len(just):
-        yield "just run", just
+    yield from _as_far_as_they_are("just run", just)
+
+
+def _as_far_as_they_are(source, runs):
+    """The finished runs of a source, and if some are still growing, all at the epoch that they have in common."""
+    grown = so_far(runs)
+    if len(runs) and (grown.empty or {"done", "failed"} & set(runs.state)):
+        yield source, runs
+    if len(grown):
+        yield f"{source}, {reached(grown)}", grown
 
 
 def _html(blocks, rows, transpose):

@@ -4,19 +4,22 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from ..data.registry import check_name
 from ..errors import UserError, unknown
-from ..method import classifier, conversion
-from ..method.decoders import ACTIVATIONS
+from ..method.decoders import ACTIVATIONS, DECODERS
 from ..method.likelihoods import LIKELIHOODS
+from ..method.models import RULES
+from ..method.normalisation import MODES
+from ..method.tasks import TASKS
 
 
-def _choice(default: str, *names: str, asked: bool = False) -> Any:
+def _choice(default: str, names: Collection[str], asked: bool = False) -> Any:
+    """A field with one of `names`; a registry's are looked up when a value is checked."""
     return field(default=default, metadata={"choices": names, "asked": asked})
 
 
@@ -40,17 +43,17 @@ class Config:
     train_images: int = _number(0, 0)  # use the first so many training images; 0: all
     test_images: int = _number(0, 0)
     # the model: decoder x likelihood x inference rule (x stochastic layer)
-    decoder: str = _choice("conv", "conv", "siren")
-    likelihood: str = _choice("squared_error", *LIKELIHOODS)
-    inference: str = _choice("origin", "origin", "encoder", "tied_encoder", "free")
+    decoder: str = _choice("conv", DECODERS)
+    likelihood: str = _choice("squared_error", LIKELIHOODS)
+    inference: str = _choice("origin", RULES)
     variational: bool = False  # a stochastic layer in front of the decoder (section 3.3)
     latents: int = _number(32, 1, 65536)
     # convolutional decoder
     filters: int = _number(16, 1, 4096)  # base filters f; the blocks have ... 4f, 2f, f
     spatial: int = _number(1, 1, 64)  # side of the latent; 4, 8, 16 leave out blocks (figure 10a)
-    activation: str = _choice("elu", *ACTIVATIONS)
+    activation: str = _choice("elu", ACTIVATIONS)
     batchnorm: bool = True
-    bn_eps: float = _number(1e-5, 0.0, 1.0)
+    bn_eps: float = _number(1e-5, 1e-12, 1.0)
     # implicit decoder
     hidden: int = _number(256, 1, 65536)
     layers: int = _number(4, 1, 64)
@@ -72,12 +75,12 @@ class Config:
     kl_anneal: int = _number(0, 0)  # epochs over which the weight of the KL term grows from 0 to 1
     free_learning_rate: float = _number(1e-2, 0.0, 100.0)  # GLO: Adam on the latents
     # what is asked of the latents: the image, its class (equation 13), both, or the image from a source made of it
-    task: str = _choice("reconstruct", "reconstruct", *classifier.TASKS, *conversion.SOURCES)
+    task: str = _choice("reconstruct", TASKS)
     seed: int = _number(0, 0, 2**31)
     # what is asked of the run
     epochs: int = _number(10, 1, 100000, asked=True)  # of whole batches: the last, smaller batch is left out
     steps: int = _number(0, 0, asked=True)  # stop after so many optimiser steps; 0: all epochs
-    evaluation: str = _choice("batch", "batch", "population", "running", asked=True)  # statistics
+    evaluation: str = _choice("batch", MODES, asked=True)  # statistics
     free_steps: int = _number(100, 1, 100000, asked=True)  # GLO: Adam steps that fit the latents of unseen images
     snapshots: bool = field(default=False, metadata={"asked": True})  # keep reconstructions while training (figure 8)
 

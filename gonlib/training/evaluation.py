@@ -1,8 +1,5 @@
 """The errors of a model on a set of images, batch by batch on the device, and when a training measures them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -10,7 +7,6 @@ from torch import Tensor
 from ..data import as_float
 from ..method.likelihoods import bits_per_dim
 from ..method.models import Model
-from ..method.origin import OriginGradient, SharedOrigin
 from .config import Config
 from .forms import repeatable
 
@@ -24,17 +20,6 @@ def is_recorded(epoch: int, rarely: bool = False) -> bool:
     if rarely:
         return epoch in (1, 2, 5, 10, 20, 50) or (epoch % 100 == 0 and epoch <= 500) or epoch % 500 == 0
     return epoch <= 100 or (epoch % 5 == 0 and epoch <= 500) or epoch % 10 == 0
-
-
-@contextmanager
-def looking(model: Model, mode: str, noise: torch.Generator) -> Iterator[None]:
-    """Within, the model is in evaluation `mode` and draws from `noise`: looking at a training changes nothing in it."""
-    drawn_from, model.generator = model.generator, noise
-    try:
-        with model.evaluating(mode):
-            yield
-    finally:
-        model.generator = drawn_from
 
 
 def evaluate(model: Model, images: UInt8[Tensor, "n c h w"], config: Config,
@@ -65,31 +50,31 @@ class Evaluation:
         self.model, self.images, self.config, self.index, self.labels = model, images, config, index, labels
         batch, device = min(config.batch_size, len(images)), images.device
         self.whole, rest = divmod(len(images), batch)
-        self.noise = torch.Generator(device)
+        self.noise = model.fixed_noise(len(images))  # the same for each image, whatever its batch
         self.totals = torch.zeros(4, dtype=torch.float64, device=device)  # error, loss, KL, hits of the classifier
         self.start = torch.zeros((), dtype=torch.int64, device=device)
         self.shared, self.offsets = None, torch.arange(batch, device=device)
         self.rest = self.offsets[:rest]
         # The origin's tensors are made anew for each evaluation: where it is captured, in the same places.
         self.prepare = repeatable(self._share, form, dict)
-        self.add_batch = repeatable(lambda: self._add(self.offsets), form, self._state, [self.noise])
+        self.add_batch = repeatable(lambda: self._add(self.offsets), form, self._state)
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
         """Measure the model as it is now."""
         self.totals.zero_()
         self.start.zero_()
-        with looking(self.model, self.config.evaluation, self.noise.manual_seed(0)):
+        with self.model.evaluating(self.config.evaluation):
             self.prepare()
             for _ in range(self.whole):
                 self.add_batch()
             if len(self.rest):
                 self._add(self.rest)
         error, loss, kl, hits = (self.totals / len(self.images)).tolist()
-        out = {"error": error} if self.model.draws else {}
+        out = {"error": error} if self.model.task.draws else {}
         if self.labels is not None:
             out["accuracy"] = hits
-        if self.config.likelihood != "squared_error" or self.config.variational:
+        if self.model.likelihood.nats or self.config.variational:
             out["bits"] = bits_per_dim(loss, self.images[0].numel())
         if self.config.variational:
             out["kl"] = kl
@@ -99,30 +84,24 @@ class Evaluation:
         return {"totals": self.totals, "start": self.start}
 
     def _share(self):
-        rule = self.model.inference
-        if isinstance(rule, OriginGradient) and rule.shares_origin(self.model):
-            self.shared = SharedOrigin(self.model)
-            self.shared.jacobian  # noqa: B018 (computed here, once for all batches)
+        self.shared = self.model.inference.prepare(self.model)
 
     def _add(self, offsets):
         """Add the numbers of the next batch."""
-        model, rule, at = self.model, self.model.inference, self.start + offsets
-        x = as_float(self.images[at])
-        if self.shared:
-            z = rule(model, model.source(x), shared=self.shared)
-        else:
-            z = rule(model, model.source(x), None if self.index is None else self.index[at])
+        model, at = self.model, self.start + offsets
+        x, noise = as_float(self.images[at]), None if self.noise is None else self.noise[at]
+        index = None if self.index is None else self.index[at]
+        z = model.inference(model, model.task.source(x), index, self.shared, noise)
         if self.labels is not None:
             self.totals[3] += model.classifier.hits(z, self.labels[at])
         self.start += len(offsets)
-        if not model.draws:
+        if not model.task.draws:
             return
         error = (model.decode(z) - x).square().sum()
         loss, kl = torch.zeros_like(error), torch.zeros_like(error)
         if self.config.variational:
-            sample = torch.randn(z.shape, generator=self.noise, device=z.device)
             kl = model.stochastic(z)[1].sum()
-            loss = model.loss_at(x, z, sample).sum() + (1 - model.kl_weight) * kl  # the bound itself, annealed or not
-        elif self.config.likelihood != "squared_error":
+            loss = model.loss_at(x, z, noise.outer).sum() + (1 - model.kl_weight) * kl  # the bound itself, annealed or not
+        elif model.likelihood.nats:
             loss = model.loss_at(x, z).sum()
         self.totals[:3] += torch.stack([error, loss, kl])

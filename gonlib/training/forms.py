@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, unknown
-from ..method.encoders import FreeLatents
 from ..method.models import Model
-from ..method.origin import OriginGradient
 
 FORMS = ("auto", "eager", "compiled", "captured", "compiled+captured")
 WARM_UP = 3
@@ -57,7 +55,7 @@ def not_compiled(model: Model) -> str:
     rule = model.inference
     if model.fractions != (1.0, 1.0):
         return "a loss at sampled coordinates cannot be compiled; use the form eager or captured."
-    if isinstance(rule, OriginGradient) and (rule.steps > 1 or not rule.exact or rule.origin_sd or model.stochastic):
+    if rule.differentiates_twice(model):
         return ("of the origin gradients only the exact single step without noise can be compiled, because the "
                 "others differentiate twice; use the form eager or captured.")
     return ""
@@ -71,12 +69,12 @@ def compiled_loss(model: Model) -> Callable[..., Tensor]:
     if fault := not_compiled(model):
         raise UserError(fault)
     rule, options = model.inference, {"fullgraph": True, "dynamic": False}
-    if isinstance(rule, OriginGradient):
+    if rule.shares_origin(model):
         return torch.compile(model.loss, **options)
-    infer, loss_at = rule if isinstance(rule, FreeLatents) else torch.compile(rule, **options), model.loss_at
+    infer, loss_at = torch.compile(rule, **options) if rule.compiles else rule, model.loss_at
     loss_at = torch.compile(loss_at, **options)
 
-    def loss(x, index=None):
+    def loss(x, index=None, labels=None):
         z = infer(model, x, index)
         return loss_at(x, z, model.noise(z) if model.noisy else None)
 

@@ -15,10 +15,9 @@ from torch import Tensor
 from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
-from ..method.conversion import image, mean_source
 from ..method.decoders import count_parameters
-from ..method.encoders import FreeLatents
 from ..method.models import Model, build
+from ..method.tasks import image, mean_source
 from . import checkpoint as checkpoints
 from .config import Config
 from .evaluation import Evaluation, is_recorded
@@ -65,9 +64,7 @@ class Trained:
 
     def weights(self) -> dict[str, Tensor]:
         """Tensors to load the model from, on the CPU; the training images' free latents (GLO) are left out."""
-        free = isinstance(self.model.inference, FreeLatents)
-        return {name: tensor.cpu().contiguous() for name, tensor in (self.state or self.model.state_dict()).items()
-                if not (free and name.startswith("inference."))}
+        return self.model.stored_state(self.state)
 
 
 def initial_model(config: Config, data: Dataset, device: torch.device) -> Model:
@@ -79,10 +76,8 @@ def initial_model(config: Config, data: Dataset, device: torch.device) -> Model:
             model = build(config, data.channels, len(data.train), classes).to(device)
         except ValueError as error:
             raise UserError(f"this configuration has no model: {error}.") from error
-    encoded = model.source
-    model.mean_image.copy_(data.mean_image if encoded is image else mean_source(encoded, data.train))
-    if model.classifier is not None:
-        model.classifier.labels = data.train_labels
+    source = model.task.source
+    model.mean_image.copy_(data.mean_image if source is image else mean_source(source, data.train))
     model.generator = torch.Generator(device).manual_seed(config.seed)
     return model
 
@@ -148,12 +143,12 @@ class Training:
         """One optimiser step on the next batch of the permutation; nothing here waits for the device."""
         index = self.order[self.position * self.batch + self.offsets]
         x = as_float(self.data.train[index])
-        loss = self.loss(x, index).mean()  # infers the latents on the way: Model.loss
+        labels = self.data.train_labels[index] if self.model.task.classifies else None
+        loss = self.loss(x, index, labels).mean()  # infers the latents on the way: Model.loss
         (self.outer_scale * loss).backward()
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-        if isinstance(self.model.inference, FreeLatents):
-            self.model.inference.update(index)
+        self.model.inference.after_step(index)
         self.position += 1
         self.total += loss.detach()
 
@@ -161,7 +156,7 @@ class Training:
         """Evaluate if the history has a row here or this is the end; `FloatingPointError` if something is not finite."""
         self.wait(0)
         epoch, whole = math.ceil(self.done / self.per_epoch), self.done % self.per_epoch == 0
-        recorded = whole and is_recorded(epoch, rarely=self.config.inference == "free")
+        recorded = whole and is_recorded(epoch, rarely=self.model.inference.costly)
         loss = float(self.total) / max(int(self.position), 1)
         row = {"epoch": epoch, "step": self.done, "seconds": round(self.seconds, 3), "train_loss": loss}
         if math.isfinite(loss) and (recorded or self.done >= self.steps):
@@ -338,6 +333,7 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
             run.wait()
             if progress:
                 progress(run.done / run.steps, f"step {run.done} of {run.steps}")
+        run.model.ready()
         return run.result()
 
 
@@ -345,4 +341,5 @@ def restored(run: Training) -> Trained:
     """A run that failed, back at its last good row."""
     if run.good is not None:
         run.model.load_state_dict(run.good)
+    run.model.ready()
     return run.result()

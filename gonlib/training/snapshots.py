@@ -10,7 +10,7 @@ from ..data import as_float
 from ..data.datasets import Dataset
 from ..method.models import Model
 from .config import Config
-from .evaluation import evaluate, looking
+from .evaluation import evaluate
 
 IMAGES = 16  # pictures in a snapshot
 SCORED = 512  # test images whose error stands beside it
@@ -37,14 +37,14 @@ class Snapshots:
 
     def __init__(self, model: Model, data: Dataset, config: Config):
         self.model, self.config = model, config
-        self.images, self.scored, self.noise = data.test[:IMAGES], data.test[:SCORED], torch.Generator(data.test.device)
+        self.images, self.scored = data.test[:IMAGES], data.test[:SCORED]
         self.rows: list[dict] = []
         self.taken: list[UInt8[Tensor, "n c h w"]] = []
 
     @torch.no_grad()
     def take(self, step: int, seconds: float) -> None:
         """Keep reconstructions after `step` steps and `seconds` of training, and the error of the model now."""
-        with looking(self.model, self.config.evaluation, self.noise.manual_seed(0)):
+        with self.model.evaluating(self.config.evaluation):
             pictures = self.model.reconstruct(as_float(self.images)).clamp(0, 1)
         self.taken.append((pictures * 255).round().byte().cpu())
         constant = (as_float(self.scored) - self.model.mean_image).square().sum() / len(self.scored)

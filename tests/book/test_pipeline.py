@@ -3,14 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, write_notebook
+from conftest import ROOT, build_elsewhere, write_notebook
 
 from gonlib import cli
 from gonlib.book import build, docstrings, execution, timings
@@ -119,22 +117,6 @@ def test_a_page_with_a_broken_reference_is_built_and_reported(small_repository, 
     printed = capsys.readouterr().out
     assert "nobody" in printed and printed.count("FAULT: ") == 1
     assert "Intro" in page(small_repository, "intro").text
-
-
-def build_elsewhere(repository, *words):
-    """The command `gonlib book` on a small repository, in a process of its own."""
-    script = textwrap.dedent(f"""
-        import pathlib, sys
-        from gonlib import cli
-        from gonlib.book import build
-        from gonlib.runs import provenance
-        from gonlib.study import profiles
-        for module in (build, provenance, profiles):
-            module.repository_root = lambda: pathlib.Path({str(repository)!r})
-        sys.exit(cli.main(["book", *{list(words)!r}]))
-    """)
-    return subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
 
 
 def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repository):

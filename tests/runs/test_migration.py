@@ -142,3 +142,19 @@ def test_from_the_command_line(made, tmp_path, capsys):
     assert cli.main(["migrate", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "1 runs became 1; every number was compared.\n"
     assert cli.main(["migrate", str(tmp_path / "nowhere")]) == 2
+
+
+def test_old_stores_and_packs_can_be_merged(made, tmp_path):
+    unfinished(made.find(TINY.replace(epochs=4)), tmp_path / "old")
+    as_of_old(made.find(GLO), tmp_path / "old")
+    store = Store(tmp_path / "new")
+    report = store.merge(tmp_path / "old")
+    assert report.clean and sorted(report.copied) == sorted([TINY.hash, GLO.hash])
+    assert "2 runs became 2; every number was compared." in str(report)
+    assert store.run(TINY.replace(epochs=5)).stretches[0]["from"] == 0 and store.find(GLO).complete
+
+
+def test_a_run_of_the_old_layout_is_not_called_damaged(made, tmp_path):
+    as_of_old(made.find(TINY), tmp_path)
+    with pytest.raises(UserError, match="is of an older version of gonlib: python -m gonlib migrate"):
+        Store(tmp_path).runs()

@@ -232,22 +232,25 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
     monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
     runs = as_published()
-    full, small = ledger.both(["C1"], runs)[0]
-    assert full.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
+    full, part, small = ledger.judge_all(["C1"], runs)[0]
+    assert full.verdict == part.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
     text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")
     assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
 
-    monkeypatch.setattr(ledger, "divide", lambda name, runs=None: (NO_RUNS if runs is None else runs, NO_RUNS))
-    full, small = ledger.both(["C1"], runs)[0]
-    assert (full.label, small.label) == ("holds", "not yet run")
+    def all_full(name, runs=None):
+        return NO_RUNS if runs is None else runs, NO_RUNS, NO_RUNS
+
+    monkeypatch.setattr(ledger, "divide", all_full)
+    full, part, small = ledger.judge_all(["C1"], runs)[0]
+    assert (full.label, part.label, small.label) == ("holds", "not yet run", "not yet run")
     states = ["done" if name == "mnist" else "not run" for name in runs["table1"].dataset]
     part = {"table1": runs["table1"].assign(state=states)}
-    assert ledger.both(["C1"], part)[0][0].label == "holds, 1 of 5 data sets"
+    assert ledger.judge_all(["C1"], part)[0].full.label == "holds on MNIST (1 of 5 data sets)"
     sizes = table({(row, k): error for k in (32, 64) for row, error in (("GON", 1.0), ("AE", 2.0))},
                   names=("model", "latents"))
     sizes = sizes.assign(parameters=[1000 if row == "GON" else 2000 for row in sizes.model],
                          state=["done" if column == "64 latents" else "not run" for column in sizes.column])
-    assert ledger.both(["C7"], {"steps-and-gap-latents": sizes})[0][0].label == "holds, 1 of 2 columns"
+    assert ledger.judge_all(["C7"], {"steps-and-gap-latents": sizes})[0].full.label == "holds on 1 of 2 columns"
 
 
 def test_a_data_set_that_is_not_the_papers_is_never_full_schedule(monkeypatch):
@@ -275,8 +278,10 @@ def test_the_ledger_has_every_claim_and_trains_nothing(store):
     made = ledger.ledger("smoke")
     page = BeautifulSoup(made, "html.parser")
     assert [row["id"] for row in page.select("tbody tr")] == [f"claim-{name}" for name in CLAIMS]
-    assert made.totals["small"] == {"holds": 0, "fails": 0, "mixed": 0, "not yet run": len(CLAIMS)}
-    assert sum(made.totals["full"].values()) == len(CLAIMS) and not list(store.iterdir())
+    claims = len(CLAIMS) - 1
+    assert made.totals["small"] == {"holds": 0, "fails": 0, "mixed": 0, "not yet run": claims}
+    assert sum(made.totals["full"].values()) == claims and sum(made.totals["exact"].values()) == 1
+    assert "here" not in made.summary() and not list(store.iterdir())
     assert str(len(CLAIMS)) in made.summary()
 
 

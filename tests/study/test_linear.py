@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gonlib.data import datasets
-from gonlib.method.conversion import image, left
+from gonlib.method.tasks import image, left
 from gonlib.study import paper
 from gonlib.study.linear import (
     components_for,

@@ -22,7 +22,7 @@ from gonlib.training.config import Config
 PROFILES = {name: load_profile(name) for name in ("smoke", "quick", "paper")}
 every = pytest.mark.parametrize("name", EXPERIMENTS)
 TINY = {"dataset": "digits", "size": 8, "filters": 2, "latents": 4, "train_images": 48, "test_images": 20, "batch_size": 16,
-        "epochs": 1, "free_steps": 2}  # fmt: skip
+        "epochs": 1}  # fmt: skip
 
 
 @pytest.fixture
@@ -212,12 +212,12 @@ def test_what_has_not_been_run_is_collected_as_such(stores):
 
 def test_out_of_time_gives_what_there_is(stores, monkeypatch):
     late = registry.run("table1", None, deadline=time.monotonic() - 1, models=["GON", "AE"], **TINY | {"epochs": 50})
-    assert list(late.state) == ["not run"] * 2
+    assert late.epoch[0] < 50 and late.state[1] == "not run"  # the first may have begun
 
 
 def test_a_failed_run_lets_the_others_go_on(stores, monkeypatch):
     real = Model.loss
-    monkeypatch.setattr(Model, "loss", lambda self, x, index: real(self, x, index) * (
+    monkeypatch.setattr(Model, "loss", lambda self, x, index, *labels: real(self, x, index) * (
         float("nan") if isinstance(self.inference, Encoder) else 1.0))  # fmt: skip
     runs = registry.run("table1", None, models=["AE", "GON"], **TINY)
     assert list(runs.state) == ["failed", "done"]

@@ -14,7 +14,7 @@ from gonlib.training.config import Config
 def values_of(f):
     """A strategy for the allowed values of a field."""
     if "choices" in f.metadata:
-        return st.sampled_from(f.metadata["choices"])
+        return st.sampled_from(list(f.metadata["choices"]))
     low, high = f.metadata.get("range", (0, 1))
     if f.type is float:
         return st.floats(low, high)

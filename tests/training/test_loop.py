@@ -101,7 +101,7 @@ def test_epochs_and_steps(changes, epochs, steps, digits):
 
 def test_every_image_is_seen_once_in_an_epoch(digits, monkeypatch):
     seen, real = [], Model.loss
-    monkeypatch.setattr(Model, "loss", lambda self, x, index: seen.append(index.clone()) or real(self, x, index))
+    monkeypatch.setattr(Model, "loss", lambda self, x, index, *labels: seen.append(index.clone()) or real(self, x, index))
     train(tiny(epochs=2), digits)
     first, second = torch.cat(seen[:6]), torch.cat(seen[6:])
     assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(96))
@@ -311,8 +311,8 @@ def test_a_checkpoint_of_another_kind_of_device_is_kept_and_said(digits, tmp_pat
 def spoil(monkeypatch, at, spoilt):
     """Replace the loss of call number `at` (from 1) and all that follow by `spoilt(model, loss)`."""
     calls, real = itertools.count(1), Model.loss
-    monkeypatch.setattr(Model, "loss", lambda self, x, index: (spoilt if next(calls) >= at else lambda _, loss: loss)(
-        self, real(self, x, index)))  # fmt: skip
+    monkeypatch.setattr(Model, "loss", lambda self, x, index, *labels: (
+        spoilt if next(calls) >= at else lambda _, loss: loss)(self, real(self, x, index)))
 
 
 def not_a_number(model, loss):
@@ -392,11 +392,12 @@ def test_snapshots_stand_at_steps_that_do_not_depend_on_the_length():
 
 def by_hand(model, images, config):
     """Summed squared error per image, in batches as in training."""
-    total = 0.0
+    total, noise = 0.0, model.fixed_noise(len(images))  # a row of noise per image, whatever the batches
     with model.evaluating(config.evaluation), torch.no_grad():
         for start in range(0, len(images), config.batch_size):
             x = images[start : start + config.batch_size].float() / 255
-            for picture, image in zip(model.reconstruct(x), x, strict=True):
+            z = model.inference(model, x, noise=None if noise is None else noise[start : start + config.batch_size])
+            for picture, image in zip(model.decode(z), x, strict=True):
                 total += ((picture - image).double() ** 2).sum().item()
     return total / len(images)
 
@@ -407,7 +408,7 @@ def test_the_error_is_that_of_a_hand_computation(name, mode, digits, trained):
     config, model = tiny(name, evaluation=mode), trained(name).model
     for images in (digits.test, digits.train[:7]):  # the last batch is smaller
         assert evaluate(model, images, config)["error"] == pytest.approx(by_hand(model, images, config), rel=1e-5)
-    assert model.training
+    assert not model.training
 
 
 def test_training_images_keep_their_own_free_latents(digits, trained):

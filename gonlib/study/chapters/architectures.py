@@ -57,7 +57,12 @@ def _lead(runs, factor, smaller):
     return Finding(outcome, text, used)
 
 
-def leads(runs: pd.DataFrame, metric="train_error") -> pd.Series:
-    """AE's mean error minus GON's in each column of an experiment."""
-    means = runs.pivot_table(index="column", columns="model", values=metric, sort=False)
-    return means.AE - means.GON
+def sentences(**experiments: pd.DataFrame) -> list[str]:
+    """AE's mean training error minus GON's in each column of some experiments, a line for each."""
+    lines = []
+    for name, runs in experiments.items():
+        means = done(runs, "train_error").pivot_table(index="column", columns="model", values="train_error", sort=False)
+        if set(PAIR) <= set(means):
+            each = ", ".join(f"{column} {lead:+.2f}" for column, lead in (means.AE - means.GON).items())
+            lines.append(f"{name.replace('_', ' ')}: {each}")
+    return lines

@@ -55,6 +55,29 @@ def parameter_counts(dataset, widths=(8, 16, 32, 64, 128)):
     return [*sizes, ({"model": "implicit GON", "network": FIGURE_4}, {"hidden": 32, "layers": 4, "latents": 34})]
 
 
+def sentences(runs: pd.DataFrame) -> list[str]:
+    """For each data set, what a network keeps of the signal, and what PCA would need for that."""
+    lines = []
+    for row in collected(runs, "yardsticks").itertuples():
+        pca = (row.config.latents + 1) * row.channels * row.config.size**2
+        kept = [f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error)]
+        lines.append(f"{row.column}: {row.numbers / row.parameters:,.0f} numbers of training images for each parameter; "
+                     f"{kept[0]} of the signal is kept, PCA keeps {kept[1]} with {pca:,} parameters, "
+                     f"{pca / row.parameters:.1f} times as many.")
+    return lines
+
+
+def count_sentences(runs: pd.DataFrame) -> list[str]:
+    """How the network of figure 4 compares with the best of the experiment `implicit-parameters`, and with PCA."""
+    ended, pca = done(runs, "test_error"), collected(runs, "yardsticks")
+    few = where(ended, network=FIGURE_4)
+    if few.empty or pca.empty:
+        return []
+    few, best = few.iloc[0], ended.sort_values("test_error").iloc[0]
+    return [f"In this build {few.parameters:,.0f} parameters reach an error of {few.test_error:.2f}; the lowest is "
+            f"{best.test_error:.2f} with {best.parameters:,.0f} ({best.network}). PCA: {pca.pca_error.min():.2f}."]
+
+
 @rule("C10", "implicit-parameters", says="the network with 4,385 parameters has an error at most that of a PCA with as "
       "many components as latents; fails above one and a half times it")
 def c10(implicit_parameters):

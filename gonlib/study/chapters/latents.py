@@ -6,6 +6,8 @@ import torch
 from scipy import stats
 
 from ...data import as_float
+from ...runs import kept
+from ...runs.kept import collected
 from .. import judging
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, by_column, graded, rule, where
@@ -97,6 +99,37 @@ latents = Experiment("latents", "Figures 13 and 14: latents after 800 steps", mo
 @experiment("latents-early", "Figure 15: samples of implicit GONs stopped early", rows=("stop",), keep=from_a_fit)
 def early_samples(dataset, stops=(800, 8000)):
     return [({"model": "implicit GON", "stop": steps}, {"steps": steps}) for steps in stops]
+
+
+def normality_summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean |skewness|, |excess kurtosis|, departure, and the share of latents that are not normal (p < 0.01)."""
+    table = collected(runs, "normality")
+    if table.empty:
+        return table
+    table["model"] = table.model.where(table.kind == "latents", "random projections")
+    table = table.assign(skewness=table.skewness.abs(), excess=table.excess.abs(), rejected=table.p < 0.01)
+    names = {"skewness": "|skewness|", "excess": "|excess kurtosis|", "departure": "departure", "rejected": "rejected"}
+    return table.groupby(["column", "model"], sort=False)[list(names)].mean().rename(columns=names).round(3)
+
+
+def fitted_pictures(runs: pd.DataFrame, n=12) -> dict[str, torch.Tensor]:
+    """{title: pictures}: of the first data set, samples of each stop and the images nearest to them, and normal pixels."""
+    first, rows = runs[(runs.state == "done") & (runs.seed == 0)], {}
+    for run in first[first.column == first.column.iloc[0]].itertuples() if len(first) else ():
+        for title, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "pixels")):
+            rows[title] = kept.pictures(run.run, name)
+    rows = dict(sorted(rows.items(), key=lambda item: item[0] == "normal pixels"))  # which are the same for all
+    return {title: strip[:n] for title, strip in rows.items() if strip is not None}
+
+
+def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean `agreement` of samples, normal pixels and test images, and how far from the one to the other samples are."""
+    table = collected(runs, "shapes")
+    if table.empty:
+        return table
+    means = table.groupby(["column", "row"], sort=False)[["samples", "normal pixels", "test images"]].mean()
+    way = (means["samples"] - means["normal pixels"]) / (means["test images"] - means["normal pixels"])
+    return means.round(3).assign(**{"of the way": way.map("{:.0%}".format)}).rename_axis(["data", "model"])
 
 
 @rule("C19", "latents", says="the implicit GON's latents have a mean |skewness| under 0.5 and |excess kurtosis| under 1, "

@@ -40,8 +40,8 @@ def counted_costs(config, channels=1, batch=64):
         one = _operations(lambda: gon.decoder(z))
     counts = {}
     for form, exact in FORMS.items():
-        gon.inference.exact = exact
-        counts[f"GON, {form}"] = _operations(lambda: gon.loss(x).sum().backward()) / one
+        with gon.inferring(exact=exact):
+            counts[f"GON, {form}"] = _operations(lambda: gon.loss(x).sum().backward()) / one
     counts["AE"] = _operations(lambda: ae.loss(x).sum().backward()) / one
     counts["decoder alone"] = _operations(lambda: gon.loss_at(x, z).sum().backward()) / one
     return {name: counts[name] for name in expected_costs(config, batch)}
@@ -97,14 +97,13 @@ def _relative(found, truth):
 def _step(model, x, dtype, exact):
     """Latents, and gradients as a vector per parameter, of a training step on a copy of the model; all as float64."""
     model, x = copy.deepcopy(model).to(dtype).train(), x.to(dtype)
-    model.inference.exact = exact
     gradients = []
     for detach in (False, True):
-        model.inference.detach = detach
-        gradient = torch.autograd.grad(model.loss(x).mean(), list(model.parameters()))
+        with model.inferring(exact=exact, detach=detach):
+            gradient = torch.autograd.grad(model.loss(x).mean(), list(model.parameters()))
         gradients.append([part.flatten().double() for part in gradient])
     whole, decoding = gradients
-    with torch.no_grad():
+    with torch.no_grad(), model.inferring(exact=exact):
         z = model.encode(x)
     return {"latents": z.double(), "gradient": whole,
             "through z": [a - b for a, b in zip(whole, decoding, strict=True)]}  # fmt: skip

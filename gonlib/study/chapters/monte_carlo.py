@@ -4,8 +4,10 @@ import pandas as pd
 import torch
 
 from ...data import as_float
-from ...method.origin import SharedOrigin
+from ...method.shared_origin import SharedOrigin
+from ...runs.kept import collected
 from ..experiment import experiment
+from ..judging import done, where
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images
@@ -19,22 +21,20 @@ def latent_noise(model, x, fractions, draws=32):
     theory says (see `predicted_variance`), both relative to the mean squared length of the latents; `error`, the summed
     squared error of the pictures decoded from the estimates, and `full_error`, of those from the full grid.
     """
-    rows, was = [], model.generator
+    rows, generator = [], torch.Generator(x.device).manual_seed(0)
     with model.evaluating():
-        model.generator = torch.Generator(x.device).manual_seed(0)
         z = model.encode(x)
         length = z.square().sum(1).mean().item()
         for fraction in fractions:
             variance, error = 0.0, 0.0
             for _ in range(draws):
-                with model.sampling(x, fraction) as pixels:
-                    estimate = model.encode(pixels)
+                with model.sampling(x, fraction, generator) as pixels:
+                    estimate = model.inference(model, pixels)
                 variance += (estimate - z).square().sum(1).mean().item() / draws
                 error += _error(model, x, estimate) / draws
             predicted = predicted_variance(model, x, fraction)
             rows.append({"fraction": fraction, "variance": variance / length, "predicted": predicted / length,
                          "error": error, "full_error": _error(model, x, z)})
-    model.generator = was
     return pd.DataFrame(rows)
 
 
@@ -81,6 +81,41 @@ def monte_carlo(dataset, fractions=(0.25, 0.0625), sizes=(64,)):
 @experiment("monte-carlo-large", "Equation 12 by Monte Carlo: large images", rows=SHARES, keep=sampled)
 def large(dataset, inner=1 / 16, outer=1 / 256):
     return [{"model": "implicit GON", "inner_fraction": inner, "outer_fraction": outer}]
+
+
+def with_times(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `ms`, milliseconds per step."""
+    return runs.assign(ms=1000 * runs.seconds / runs.steps) if "seconds" in runs else runs
+
+
+def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """The table "latent-noise" kept with the first run on the full grid; empty if there is none."""
+    table = collected(where(runs, inner_fraction=1.0, outer_fraction=1.0), "latent-noise")
+    return table[table.hash == table.hash.iloc[0]] if len(table) else table
+
+
+def noise_sentences(noise: pd.DataFrame) -> list[str]:
+    """What the largest shares do to latents and pictures, from `noise_of`."""
+    return [f"{row.fraction:.4f} of the coordinates: relative variance {row.variance:.3g} (predicted "
+            f"{row.predicted:.3g}); the error of reconstructions grows from {row.full_error:.2f} to {row.error:.2f}."
+            for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
+
+
+def large_sentences(large: pd.DataFrame, small: pd.DataFrame) -> list[str]:
+    """Coordinates and time of a step on large images, and what the full grid would take at the pace of `small`'s."""
+    lines = []
+    for run in done(with_times(large)).itertuples():
+        c, points = run.config, run.config.size**2
+        inner, outer = (f"{round(share * points):,}" for share in (c.inner_fraction, c.outer_fraction))
+        lines.append(f"{c.size} x {c.size}: {inner} of {points:,} coordinates in the inner, {outer} in the outer integral; "
+                     f"{run.ms:.1f} ms per step at batch {c.batch_size}. {run.run.summary()}")
+        for full in where(done(with_times(small)), inner_fraction=1.0, outer_fraction=1.0)[:1].itertuples():
+            each = full.ms / (full.config.batch_size * full.config.size**2)
+            whole = each * c.batch_size * points
+            lines.append(f"At the {1e6 * each:.0f} ns per coordinate and image of the full grid at {full.config.size} px, a "
+                         f"step on the full {c.size} px grid would take about {whole:,.0f} ms, {whole / run.ms:.0f} times "
+                         "as long.")
+    return lines
 
 
 def compare(runs):

@@ -1,7 +1,9 @@
 """Figure 11: origins drawn from a normal distribution, and the two forms of the estimate."""
 
+import pandas as pd
+
 from ..experiment import experiment
-from ..judging import below, by_column, rule, where
+from ..judging import below, by_column, done, rule, where
 
 NEGATIVE, FROM_ORIGIN = FORMS = ("-grad", "z0 - grad")  # of the latent
 
@@ -10,6 +12,18 @@ NEGATIVE, FROM_ORIGIN = FORMS = ("-grad", "z0 - grad")  # of the latent
 def origins(dataset, sds=(0.0, 0.01, 0.1, 1.0)):
     return [({"form": form, "origin_sd": sd}, {"add_origin": form == FROM_ORIGIN and sd > 0})
             for form in FORMS for sd in sds]
+
+
+def sentences(runs: pd.DataFrame) -> list[str]:
+    """For each form of the estimate, the range of errors with noise, beside that without."""
+    means = done(runs, "test_error").groupby(["form", "origin_sd"], sort=False).test_error.mean()
+    lines, still = [], means.get((NEGATIVE, 0.0))
+    for form in FORMS if still else ():
+        noisy = means[(means.index.get_level_values("form") == form) & (means.index.get_level_values("origin_sd") > 0)]
+        if len(noisy):
+            lines.append(f"z = {form}: without noise {still:.3g}, with noise {noisy.min():.3g} to {noisy.max():.3g}, "
+                         f"{noisy.min() / still:.2f} to {noisy.max() / still:.2f} times as much")
+    return lines
 
 
 @rule("C17", "origins", says="the error without noise at the origin is lowest, and for every noise that of z = -grad is "

@@ -56,6 +56,15 @@ def beside_nearest(runs, n=12):
     return kept.alike(rows)
 
 
+def measured(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean `diversity` of each model's samples on each data set."""
+    table = kept.collected(runs, "diversity")
+    if table.empty:
+        return table
+    means = table.groupby(["column", "row"], sort=False)[["spread", "novelty", "variety"]].mean()
+    return means.round(2).rename_axis(["data", "model"])
+
+
 @rule("C13", "samples", "samples-9b", says="two samples of a VGON are at least 0.8 times as far apart as two test images, "
       "and from the nearest training image they are 0.5 to 1.5 times as far as test images: nearer are copies, farther is "
       "unlike any picture; fails if the first is under 0.5, or the second under 0.25 or over 2")

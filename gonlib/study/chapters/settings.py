@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..experiment import curves, experiment
-from ..judging import MARKS, Finding, rule, where
+from ..judging import MARKS, Finding, done, rule, where
 from ..linear import components_for, recorded_pca_error
 from ..numbers import Html, linked, say
 from ..paper import DATASETS, TABLE1
@@ -144,3 +144,41 @@ def crossings(runs, first="GON", second="AE"):
             lines[column] = {"epochs": int(pair.epochs.max()), "seeds": pair.seed.nunique(),
                              f"{second} ahead from epoch": "never" if epoch is None else str(epoch)}
     return pd.DataFrame.from_dict(lines, orient="index")
+
+
+def nearest_sentences(table: pd.DataFrame) -> list[str]:
+    """Which setting is nearest to the paper, from a table of `residuals`."""
+    return [] if table.empty else [f"{what}: nearest of {len(table)} settings is {table[what].idxmin()} "
+                                   f"({table[what].min():.2f})" for what in ("distance", "up to scale")]
+
+
+def unexplained_sentences(table: pd.DataFrame) -> list[str]:
+    """For each setting of a table of `residuals`, the cells that it misses by more than a quarter."""
+    lines = []
+    for setting in table.index:
+        missed, cells = unexplained(table, setting), table.shape[1] - 2
+        named = ", ".join(missed) if len(missed) < cells else f"all {cells} cells"
+        distance = table.loc[setting, "distance"].item()
+        lines.append(f"{setting}: distance {distance:.2f}; off by more than a quarter: {named or 'none'}")
+    return lines
+
+
+def crossing_sentences(runs: pd.DataFrame) -> list[str]:
+    """For each column, from which epoch on the autoencoder is below the GON."""
+    lines = []
+    for column, part in curves(runs).groupby("column", sort=False) if len(done(runs)) else ():
+        when = crossing(part)
+        lines.append(f"{column}: from epoch {when} to the end AE is below GON." if when else
+                     f"{column}: GON is not above AE at the end, epoch {part.epoch.max()}.")
+    return lines
+
+
+def all_crossings(varied: dict, stored, profile, recorded) -> pd.DataFrame:
+    """`crossings` of several experiments, {name: what is varied}: of this build's runs, then of the recorded ones.
+
+    `stored` and `recorded` are the registry's functions of these names. At full length only recorded runs are shown.
+    """
+    builds = {("this build", what): crossings(stored(name, profile)) for name, what in varied.items()
+              if name != "settings-length"}
+    full = {("recorded", what): crossings(recorded(name)) for name, what in varied.items()}
+    return pd.concat(builds | full).convert_dtypes()

@@ -1,12 +1,11 @@
 """Figure 2: one gradient step or several, joint or detached, and what further steps would do to a trained GON."""
 
-from contextlib import contextmanager
-
 import pandas as pd
 import torch
 
 from ...data import as_float
 from ...method.origin import descend
+from ...runs.kept import collected
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, below, by_column, done, models_below, rule, where
 from ..numbers import number, say
@@ -27,16 +26,6 @@ def latent_sizes(dataset, sizes=(32, 64, 128, 256, 512), models=("GON", "AE")):
     return [{"model": name, "latents": k} for k in sizes for name in models]
 
 
-@contextmanager
-def taking(model, steps):
-    """Within, the model's latents are found with so many gradient steps of the size that it was trained with."""
-    was, model.inference.steps = model.inference.steps, steps
-    try:
-        yield model
-    finally:
-        model.inference.steps = was
-
-
 @torch.no_grad()
 def by_steps(model, images, config, counts=COUNTS) -> pd.DataFrame:
     """The error on images (N, C, H, W) uint8, encoded with each number of gradient steps, batch by batch.
@@ -46,7 +35,7 @@ def by_steps(model, images, config, counts=COUNTS) -> pd.DataFrame:
         lengths of that step.
     """
     totals = torch.zeros(len(counts), 2, dtype=torch.float64)
-    with model.evaluating(config.evaluation), taking(model, 1):
+    with model.evaluating(config.evaluation), model.inferring(steps=1):
         for x in as_float(images).split(config.batch_size):
             z, taken = model.encode(x), 1
             one = z
@@ -67,6 +56,34 @@ more_steps = Experiment("more-steps", "Why several steps gain nothing: more of t
                         models("GON", "10 steps", "1 step, detached", "10 steps, detached"), keep=further_steps)
 more_steps_implicit = Experiment("more-steps-implicit", "More steps at evaluation, without normalisation",
                                  models("implicit GON"), keep=further_steps)
+
+
+def further(*experiments: pd.DataFrame) -> pd.DataFrame:
+    """The tables "steps" kept with the runs of some experiments, each line with its `relative` error, of that of one step.
+
+    Implicit GONs of several data sets are told apart in `row`.
+    """
+    table = collected(pd.concat(experiments), "steps")
+    if table.empty:
+        return table
+    table["row"] = table.model.where(table.model != "implicit GON", table.model + ", " + table.column)
+    return table.assign(relative=table.error / table.groupby("hash").error.transform("first"))
+
+
+def further_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `further`: the error after 1, 10 and 50 steps, and the second step's length, of the first one's."""
+    errors = table.pivot_table(index="row", columns="steps", values="error", sort=False)[[1, 10, 50]].map("{:.2f}".format)
+    second = table[table.steps == 2].groupby("row").moved.mean().map("{:.0e}".format)
+    errors = errors.rename(columns={1: "error, 1 step", 10: "10 steps", 50: "50 steps"})
+    return errors.assign(**{"second step, of the first": second}).rename_axis(index=None, columns=None)
+
+
+def further_columns(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
+    """The runs with their error after 1, 10 and 50 steps as columns, and the headings of these."""
+    table, headings = further(runs), {1: "1 step", 10: "10 steps", 50: "50 steps"}
+    if len(table):
+        runs = runs.join(table.pivot_table(index="hash", columns="steps", values="error"), on="hash")
+    return runs, headings
 
 
 @rule("C3", "table1", "steps-and-gap",

@@ -5,13 +5,12 @@ picture drawn on the same interval [-1, 1] therefore shows the scene without the
 for looking at, and a few per cent larger than the truth. `render` puts every pixel where it belongs.
 """
 
-import math
-
 import pandas as pd
 import torch
 import torch.nn.functional as F
 
 from ...data import as_float
+from ...data.registry import facts
 from ...runs.kept import collected
 from ...runs.store import load_data
 from ..experiment import experiment
@@ -20,9 +19,7 @@ from ..measures import psnr, ring_correlation
 from ..numbers import number, say
 
 MODES = ("nearest", "bilinear", "bicubic")
-# The side of a set's own images, beyond which nothing is known of them; `shapes` can be drawn at any size.
-TRUE_SIZES = {"mnist": 28, "fashion_mnist": 28, "cifar10": 32, "patches": 32, "celeba": 64, "small_norb": 96,
-              "coil20": 128, "lsun_bedroom": 128, "shapes": math.inf}
+LEAST = 28  # images of a smaller side, and folders whose images differ, are enlarged before they are learned
 SHOWN, LARGE = 8, 256  # test images kept as pictures, and their side (figures 5 and 17)
 SCORED = 256  # test images scored
 CHUNK = 2**22  # numbers in the widest layer at a time
@@ -89,8 +86,8 @@ def measure(model, small, large):
 
 def true_sizes(config):
     """Twice and four times a run's image size, as far as the data set has images so large that were not seen."""
-    limit = TRUE_SIZES.get(config.dataset, 0)
-    return [size for size in (2 * config.size, 4 * config.size) if size <= limit]
+    known = facts(config.dataset).side
+    return [size for size in (2 * config.size, 4 * config.size) if size <= known]
 
 
 def enlarged(model, data, config):
@@ -108,19 +105,49 @@ def enlarged(model, data, config):
 
 @experiment("super-resolution", "Figures 5 and 17: trained small, shown at 256 x 256", keep=enlarged)
 def large(dataset, small=0):
-    side = small or (28 if dataset in ("mnist", "fashion_mnist") else 32)
-    return [({"model": "implicit GON"}, {"size": side})]
+    side = facts(dataset).side
+    return [({"model": "implicit GON"}, {"size": small or int(min(side if side >= LEAST else 32, 32))})]
 
 
 @experiment("super-resolution-half", "Claim C11: trained at half size, scored at full size", keep=enlarged)
 def half_size(dataset, small=0):
-    side = small or int(min(TRUE_SIZES.get(dataset, 64) / 2, 32))
-    return [({"model": "implicit GON"}, {"size": side})]
+    side = facts(dataset).side
+    return [({"model": "implicit GON"}, {"size": small or int(min((side if side >= LEAST else 64) / 2, 32))})]
 
 
 def largest(tables):
     """Of tables kept with runs, the lines of each run's largest size."""
     return tables[tables["size"] == tables.groupby("hash")["size"].transform("max")]
+
+
+def by_size(scores: pd.DataFrame) -> pd.DataFrame:
+    """The kept tables "scores" as rows for a table: methods by data set and size."""
+    if scores.empty:
+        return scores
+    return scores.assign(row=scores.method, column=scores.column + ", " + scores["size"].astype(str) + " px")
+
+
+def score_sentences(scores: pd.DataFrame) -> list[str]:
+    """For each data set and size, what the decoder adds to its own reconstruction enlarged."""
+    lines = []
+    for (column, size), part in scores.groupby(["column", "size"], sort=False) if len(scores) else ():
+        psnr, small = part.groupby("method").psnr.mean(), part.config.iloc[0].size
+        lines.append(
+            f"{column}, {small} to {size} px, {part.images.iloc[0]} images: the decoder adds "
+            f"{psnr['GON'] - psnr['bicubic of the GON']:+.2f} dB to its own reconstruction enlarged, and is "
+            f"{psnr['GON'] - psnr['bicubic']:+.2f} dB from bicubic of the image itself. Ignoring where pixels lie: "
+            f"{psnr['GON, published grid'] - psnr['GON']:+.2f} dB.")
+    return lines
+
+
+def detail_sentences(detail: pd.DataFrame) -> list[str]:
+    """The mean correlation with the truth at frequencies that the small images cannot hold."""
+    lines = []
+    for column, part in largest(detail).groupby("column", sort=False) if len(detail) else ():
+        beyond = part[part.frequency > part.config.iloc[0].size / 2].groupby("method").correlation.mean()
+        each = ", ".join(f"{name} {beyond[name]:.2f}" for name in ("bicubic", "bicubic of the GON", "GON"))
+        lines.append(f"{column}, mean correlation beyond what the small images hold: {each}.")
+    return lines
 
 
 @rule("C11", "super-resolution-half", says="enlarged to its true size, the model's picture is nearer to the truth than its "

@@ -7,7 +7,9 @@ import torch
 
 from ...data import as_float
 from ...data.datasets import load
-from ...method.conversion import SOURCES
+from ...data.registry import facts
+from ...method.tasks import TASKS, image
+from ...runs import kept
 from ...runs.kept import collected
 from ..experiment import experiment, title
 from ..judging import MARKS, Finding, done, graded, rule, where
@@ -53,9 +55,10 @@ def conversions(model, data, config):
 
     `mean_error`: of the training set's mean image; `linear_error`: of the best linear map from sources to images.
     """
-    if config.task not in SOURCES:
+    source = TASKS[config.task].source
+    if source is image:
         return {}
-    shown, source = as_float(data.test[:SHOWN]), SOURCES[config.task]
+    shown = as_float(data.test[:SHOWN])
     with model.evaluating(config.evaluation), torch.no_grad():
         converted = model.reconstruct(as_float(data.test[: config.batch_size]))[:SHOWN]
     mean = (as_float(data.test) - data.mean_image).square().flatten(1).sum(1).mean().item()
@@ -75,14 +78,66 @@ def classifier_both(dataset, models=("GON",)):
     return [{"model": name, "task": task} for name in models for task in ("reconstruct", "classify", "both")]
 
 
-COLOURED = ("patches", "cifar10", "celeba", "lsun_bedroom")
-
-
 @experiment("classifier-conversion", "Section 3.5: modality conversion", columns=("dataset", "task"), keep=conversions)
 def conversion(dataset, sources=("from_edges", "from_left"), colour_sources=("from_edges", "from_grey"),
                models=("GON", "AE")):  # fmt: skip
-    coloured = dataset in COLOURED or dataset.startswith("folder:")
-    return [{"model": name, "task": source} for source in (colour_sources if coloured else sources) for name in models]
+    chosen = colour_sources if facts(dataset).channels == 3 else sources
+    return [{"model": name, "task": source} for source in chosen for name in models]
+
+
+def ceiling_sentences(runs: pd.DataFrame) -> list[str]:
+    """For each number of latents, the best GON's accuracy beside that of softmax regression."""
+    lines = []
+    ceilings = collected(runs, "ceiling")
+    for column, part in ceilings.groupby("column", sort=False) if len(ceilings) else ():
+        best = part.loc[part.test_accuracy.idxmax()]
+        lines.append(f"{column}: the best GON here classifies {best.test_accuracy:.1%} of the test images rightly; softmax "
+                     f"regression of the same rank {best.ceiling:.1%}, of any rank {best.linear:.1%}.")
+    return lines
+
+
+def both_sentences(runs: pd.DataFrame) -> list[str]:
+    """What doing both tasks costs, beside each alone."""
+    if not len(done(runs)):
+        return []
+    mean = done(runs).groupby("task")[["test_error", "test_accuracy"]].mean()
+    if not {"reconstruct", "classify", "both"} <= set(mean.index):
+        return []
+    times = mean.test_error["both"] / mean.test_error["reconstruct"]
+    points = 100 * (mean.test_accuracy["both"] - mean.test_accuracy["classify"])
+    return [f"Doing both, the error is {times:.2f} times that of the image alone, and the accuracy differs by {points:+.1f} "
+            "points."]
+
+
+def converted_pictures(runs: pd.DataFrame) -> list[tuple[str, torch.Tensor]]:
+    """Rows of pictures: of each conversion the sources, what each model makes of them, the target."""
+    rows = []
+    for column, part in runs[(runs.state == "done") & (runs.seed == 0)].groupby("column", sort=False):
+        first = part.run.iloc[0]
+        rows += [(column, kept.pictures(first, "sources"))]
+        rows += [(f"by {run.row}", kept.pictures(run.run, "converted")) for run in part.itertuples()]
+        rows += [("target", kept.pictures(first, "images"))]
+    return kept.alike([(title, strip) for title, strip in rows if strip is not None])
+
+
+def converted_errors(runs: pd.DataFrame) -> pd.DataFrame:
+    """The models' errors for each conversion, beside those of the mean image and of the best linear map."""
+    yards = collected(runs, "yardsticks")
+    if yards.empty:
+        return yards
+    yards = yards.drop_duplicates("column").set_index("column")
+    means = done(runs).groupby(["column", "row"], sort=False).test_error.mean().unstack()
+    return means.assign(**{"mean image": yards.mean_error, "best linear map": yards.linear_error})
+
+
+def conversion_sentences(errors: pd.DataFrame) -> list[str]:
+    """What a GON explains of each conversion, from `converted_errors`."""
+    lines = []
+    for column, row in errors.iterrows() if {"GON", "AE"} <= set(errors) else ():
+        better = "less" if row["GON"] < row["AE"] else "more"
+        lines.append(f"{column}: the GON explains {1 - row['GON'] / row['mean image']:.0%} of what the mean image leaves, "
+                     f"with {better} error than the autoencoder.")
+    return lines
 
 
 @rule("C18", "classifier", says="with two latents at least 90% of the test images are named rightly; fails under half")

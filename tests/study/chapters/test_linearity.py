@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gonlib.method.decoders import BatchNorm
 from gonlib.method.models import build
+from gonlib.method.normalisation import BatchNorm
 from gonlib.study.chapters.linearity import counted_costs, expected_costs, float32_errors
 from gonlib.training.config import Config
 

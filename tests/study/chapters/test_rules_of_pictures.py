@@ -17,7 +17,7 @@ def runs(tmp_path):
         (tmp_path / config.hash).mkdir()
         run = SimpleNamespace(folder=tmp_path / config.hash, metrics=metrics | {"epochs": 1, "steps": 1},
                               provenance={"device": "a device"}, summary=lambda: "a run")
-        pd.DataFrame(rows).to_csv(run.folder / f"{table}.csv")
+        pd.DataFrame(rows).to_csv(run.folder / f"{table}-1.csv")
         return pd.DataFrame([{"row": "a row", "column": "MNIST", "network": network, "seed": 0, "state": "done",
                               "hash": config.hash, **metrics, "run": run, "config": config}])
 

@@ -26,8 +26,8 @@ def test_each_line_is_the_error_with_that_many_steps(images, changes):
     assert list(table.steps) == [1, 2, 5] and table.moved[0] == 0 and (table.moved[1:] > 0).all()
     assert model.inference.steps == config.inner_steps  # as before
     for line in table.itertuples():
-        model.inference.steps = line.steps
-        assert line.error == pytest.approx(evaluate(model, images, config)["error"])
+        with model.inferring(steps=line.steps):
+            assert line.error == pytest.approx(evaluate(model, images, config)["error"])
 
 
 def test_the_table_is_kept_with_the_runs_of_the_experiment(tmp_path, monkeypatch):

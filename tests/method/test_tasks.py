@@ -1,4 +1,4 @@
-"""Section 3.5: the classifier GON of equation 13 and modality conversion."""
+"""Section 3.5: the classifier GON of equation 13 and modality tasks."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from gonlib.data import datasets
 from gonlib.errors import UserError
-from gonlib.method import conversion
+from gonlib.method import tasks
 from gonlib.runs.store import Store
 from gonlib.training.config import Config
 from gonlib.training.loop import Training, train
@@ -30,15 +30,15 @@ def test_equation_13(decoder):
     inner = run.model.inner_scale * (run.model.decoder(z0) - x).square().sum()
     (gradient,) = torch.autograd.grad(inner, z0)
     expected = F.cross_entropy(run.model.classifier.linear(-gradient), y, reduction="none")
-    assert torch.allclose(run.model.loss(x, index), expected, atol=1e-5)
+    assert torch.allclose(run.model.loss(x, labels=y), expected, atol=1e-5)
 
 
 def test_both_is_the_sum():
     run = training(task="both")
     index = torch.arange(8)
-    x = run.data.train[index].float() / 255
+    x, y = run.data.train[index].float() / 255, run.data.train_labels[index]
     z = run.model.encode(x)
-    assert torch.allclose(run.model.loss(x, index), run.model.loss_at(x, z) + run.model.classifier.loss(z, index))
+    assert torch.allclose(run.model.loss(x, labels=y), run.model.loss_at(x, z) + run.model.classifier.loss(z, y))
 
 
 @pytest.mark.parametrize("task", ["classify", "both"])
@@ -66,23 +66,23 @@ def test_what_has_no_such_task(changes, message):
 # --- modality conversion ---
 
 
-@pytest.mark.parametrize("name", conversion.SOURCES)
+@pytest.mark.parametrize("name", tasks.TASKS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_source_has_the_shape_and_range_of_the_image(name, channels):
     x = torch.rand(5, channels, 8, 8)
-    source = conversion.SOURCES[name](x)
+    source = tasks.TASKS[name].source(x)
     assert source.shape == x.shape and source.min() >= 0 and source.max() <= 1
 
 
 def test_sources_show_what_they_should():
     x = torch.rand(2, 3, 8, 8)
-    assert torch.equal(conversion.left(x)[..., :4], x[..., :4]) and conversion.left(x)[..., 4:].abs().max() == 0
-    assert torch.equal(conversion.grey(x)[:, 0], conversion.grey(x)[:, 2]) and conversion.grey(x[:, :1]) is not None
+    assert torch.equal(tasks.left(x)[..., :4], x[..., :4]) and tasks.left(x)[..., 4:].abs().max() == 0
+    assert torch.equal(tasks.grey(x)[:, 0], tasks.grey(x)[:, 2]) and tasks.grey(x[:, :1]) is not None
     step = torch.zeros(1, 1, 8, 8)
     step[..., 4:] = 1
-    strength = conversion.edges(step)
+    strength = tasks.edges(step)
     assert strength[..., 3:5].min() == pytest.approx(1) and strength[..., :3].max() < 1e-5
-    assert conversion.edges(torch.full((1, 1, 8, 8), 0.5)).max() < 1e-5
+    assert tasks.edges(torch.full((1, 1, 8, 8), 0.5)).max() < 1e-5
 
 
 def test_the_inner_loss_sees_the_source_and_the_outer_loss_the_image():
@@ -90,6 +90,7 @@ def test_the_inner_loss_sees_the_source_and_the_outer_loss_the_image():
     x = torch.rand(4, 1, 8, 8)
     other = torch.cat([x[..., :4], torch.rand(4, 1, 8, 4)], -1)  # the same left half
     assert torch.equal(run.model.encode(x), run.model.encode(other))
+    run.model.ready()
     assert torch.equal(run.model.loss(x), run.model.loss_at(x, run.model.encode(other)))
 
 

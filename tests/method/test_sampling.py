@@ -5,7 +5,8 @@ import torch
 
 from gonlib.data import datasets
 from gonlib.method.models import build
-from gonlib.method.origin import SharedOrigin, descend
+from gonlib.method.origin import descend
+from gonlib.method.shared_origin import SharedOrigin
 from gonlib.training.config import Config
 from gonlib.training.loop import Training
 
@@ -38,7 +39,7 @@ def test_estimates_are_unbiased():
         for _ in range(1000):
             with model.sampling(x, 0.25) as pixels:
                 losses.append(model.loss_at(pixels, z))
-                latents.append(model.encode(pixels))
+                latents.append(model.inference(model, pixels))
         for draws, whole in ((losses, model.loss_at(x, z)), (latents, model.encode(x))):
             draws = torch.stack(draws)
             error = draws.std(0) / len(draws) ** 0.5

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gonlib.method.decoders import batchnorms, count_parameters
-from gonlib.method.encoders import FreeLatents
+from gonlib.method.decoders import count_parameters
+from gonlib.method.free_latents import FreeLatents
 from gonlib.method.models import build
+from gonlib.method.normalisation import batchnorms
 from gonlib.training.config import Config
 
 
@@ -96,7 +97,7 @@ def test_row_by_row_adam_is_stock_adam_when_every_row_is_visited():
     for seed in range(7):
         order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
         model.loss(x[order], order).mean().backward()
-        model.inference.update(order)
+        model.inference.after_step(order)
         (table.grad,) = torch.autograd.grad(model.loss_at(x, table).mean(), table)
         adam.step()
         torch.testing.assert_close(model.inference.table, table.detach(), rtol=1e-10, atol=1e-12)
@@ -110,7 +111,7 @@ def test_only_the_rows_of_a_batch_move_and_each_has_an_adam_of_its_own():
     for batch in ([0, 1], [2, 1], [4, 1], [1, 0], [2, 4]):
         index = torch.tensor(batch)
         model.loss(x[index], index).mean().backward()
-        model.inference.update(index)
+        model.inference.after_step(index)
         for i in batch:
             (rows[i].grad,) = torch.autograd.grad(model.loss_at(x[i : i + 1], rows[i]).sum() / 2, rows[i])
             adams[i].step()

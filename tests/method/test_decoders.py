@@ -10,13 +10,12 @@ from gonlib.method.decoders import (
     ACTIVATIONS,
     OUTPUTS,
     Activation,
-    BatchNorm,
     ConvDecoder,
     ImplicitDecoder,
     count_parameters,
-    set_statistics,
 )
 from gonlib.method.models import Stochastic
+from gonlib.method.normalisation import BatchNorm
 
 
 def points(*shape, seed=0):
@@ -28,7 +27,7 @@ def points(*shape, seed=0):
 
 def test_published_parameter_counts():
     assert count_parameters(ConvDecoder(32, 16, 1)) == 74_321
-    variational = ConvDecoder(48, 32, 1, output="identity")
+    variational = ConvDecoder(48, 32, 1, final="identity")
     assert count_parameters(variational) + count_parameters(Stochastic(48)) == 268_033
     assert count_parameters(ImplicitDecoder(32, 1, 28, 256, 4)) == 206_593
 
@@ -69,7 +68,7 @@ def test_sizes_that_the_blocks_cannot_reach_are_refused(options, named):
 
 
 def test_options_of_the_convolutional_decoder():
-    plain = ConvDecoder(4, 2, 1, 16, batchnorm=False, activation="tanh", output="identity")
+    plain = ConvDecoder(4, 2, 1, 16, batchnorm=False, activation="tanh", final="identity")
     assert not any(isinstance(layer, BatchNorm) for layer in plain.layers)
     assert [layer.name for layer in plain.layers if isinstance(layer, Activation)] == ["tanh", "tanh"]
     assert isinstance(plain.layers[-1], nn.ConvTranspose2d)
@@ -163,7 +162,7 @@ def test_training_is_stock_batch_normalisation():
         torch.testing.assert_close(ours.running_var, theirs.running_var)
     torch.testing.assert_close(ours.latent_mean, ours.running_mean)  # no inner pass so far
     ours.eval(), theirs.eval()
-    ours.statistics = "running"
+    ours.statistics.mode = "running"
     torch.testing.assert_close(ours(x), theirs(x))
 
 
@@ -179,9 +178,9 @@ def test_three_kinds_of_statistics():
     layer, _ = two_norms()
     latent, inner = 1 + points(8, 5, 3, 3), -4 + 2 * points(8, 5, 3, 3, seed=9)
     for _ in range(200):
-        layer.inner = False
+        layer.statistics.inner = False
         layer(latent)
-        layer.inner = True
+        layer.statistics.inner = True
         layer(inner)
     before = {k: v.clone() for k, v in layer.state_dict().items()}
     layer.eval()
@@ -191,19 +190,12 @@ def test_three_kinds_of_statistics():
         return (x - mean[:, None, None]) * scale[:, None, None] + layer.bias[:, None, None]
 
     x = points(7, 5, 3, 3, seed=4)
-    layer.statistics = "batch"
+    layer.statistics.mode = "batch"
     torch.testing.assert_close(layer(x), normalised(x, x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)))
-    layer.statistics = "population"  # the averages converge to the latent passes' own numbers, untouched by the others
+    layer.statistics.mode = "population"  # the averages converge to the latent passes' own numbers, untouched by the others
     expected = normalised(x, latent.mean((0, 2, 3)), latent.var((0, 2, 3)))
     torch.testing.assert_close(layer(x), expected, rtol=1e-6, atol=1e-6)
-    layer.statistics = "running"
+    layer.statistics.mode = "running"
     torch.testing.assert_close(layer(x), normalised(x, layer.running_mean, layer.running_var))
     assert (layer.running_mean - layer.latent_mean).abs().min() > 1  # these mix the two passes
     assert all(torch.equal(v, before[k]) for k, v in layer.state_dict().items())  # evaluation records nothing
-
-
-def test_set_statistics_reaches_every_layer():
-    decoder = ConvDecoder(4, 2, 1, 16)
-    set_statistics(decoder, "population")
-    assert {layer.statistics for layer in decoder.modules() if isinstance(layer, BatchNorm)} == {"population"}
-    assert "population" in repr(decoder)

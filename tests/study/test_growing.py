@@ -1,0 +1,68 @@
+"""Runs that are still growing: read as far as they are, compared at the epoch that all have, never a verdict proper."""
+
+import re
+
+import pytest
+from bs4 import BeautifulSoup
+
+from gonlib.data import datasets
+from gonlib.runs import store
+from gonlib.runs.store import Store
+from gonlib.study import ledger, registry, tables
+from gonlib.study.experiment import so_far
+
+TINY = {"dataset": "coil20", "size": 8, "filters": 2, "latents": 4, "train_images": 48, "test_images": 20, "batch_size": 16,
+        "seeds": 1, "models": ["GON", "AE", "1 step, detached", "Tied AE"]}  # fmt: skip
+
+
+@pytest.fixture
+def grown(tmp_path, monkeypatch):
+    """Table 1 asked for four epochs, of which one row has three, one two, one all, and one none; on data called COIL-20."""
+    monkeypatch.setattr(store, "load_data", lambda config, device="cpu": datasets.load(
+        "digits", config.size, config.train_images, config.test_images))  # fmt: skip
+    monkeypatch.setenv("GONLIB_STORE", str(tmp_path))
+    monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path / "recorded"))
+    for model, epochs in (("GON", 3), ("AE", 2), ("1 step, detached", 4)):
+        registry.run("table1", None, **TINY | {"models": [model], "epochs": epochs})
+    return registry.get("table1").cells({"table1": TINY | {"epochs": 4}})
+
+
+def test_each_cell_is_read_at_the_furthest_epoch_and_says_so(grown):
+    runs = registry.collect(grown).set_index("model")
+    assert runs.state.to_dict() == {"GON": "growing", "AE": "growing", "1 step, detached": "done", "Tied AE": "not run"}
+    assert runs.epoch.to_dict() == {"GON": 3, "AE": 2, "1 step, detached": 4, "Tied AE": 0}
+    assert set(runs.asked.dropna()) == {4}
+    assert runs.test_error["GON"] == runs.run["GON"].metrics_at(3)["test_error"]
+    curves = registry.curves(registry.collect(grown))
+    assert curves.groupby("model").epoch.max().to_dict() == {"GON": 3, "AE": 2, "1 step, detached": 4}
+
+
+def test_rows_are_compared_at_the_epoch_that_all_have(grown):
+    runs = registry.collect(grown)
+    together = so_far(runs).set_index("model")
+    assert set(together.epoch) == {2} and set(together.index) == {"GON", "AE", "1 step, detached"}
+    for model, run in runs.set_index("model").run.dropna().items():
+        assert together.test_error[model] == run.metrics_at(2)["test_error"]
+        assert together.run[model].metrics["test_error"] == together.test_error[model]
+    assert so_far(runs[runs.state == "done"]).empty
+
+
+def test_a_table_says_how_far_a_column_is(grown):
+    page = BeautifulSoup(tables.table(registry.collect(grown)), "html.parser")
+    heads = [th.text for th in page.thead("tr")[1]("th")[1:]]
+    assert heads == ["paper", "just run", "just run, at epoch 2 of 4"]
+    rows = {tr.th.text: [td.text for td in tr("td")] for tr in page.tbody("tr")}
+    assert rows["GON"][1] == "at epoch 3 of 4" and re.fullmatch(r"\d+\.\d\d", rows["GON"][2])
+    assert re.fullmatch(r"\d+\.\d\d", rows["1 step, detached"][1]) and rows["Tied AE"][1:] == ["needs data", ""]
+
+
+def test_a_verdict_from_them_is_called_what_it_is(grown, monkeypatch):
+    monkeypatch.setattr(ledger, "full_schedule", lambda name: grown if name == "table1" else [])
+    full, part, small = ledger.judge_all(["C3"], {})[0]
+    assert full.verdict == small.verdict == "not yet run"
+    assert part.label.endswith(" so far at epoch 2 of 4") and part.scope == "part"
+    chapter = BeautifulSoup(ledger.verdicts(["C3"], {"table1": registry.collect(grown)}), "html.parser")
+    page = BeautifulSoup(ledger.ledger("smoke"), "html.parser").find(id="claim-C3")
+    for found in (chapter.find(id="claim-C3"), page):  # the chapter and the ledger say the same words
+        assert found("td")[1].find(class_="verdict").text == part.label
+    assert chapter.find(id="claim-C3")("td")[1].text == page("td")[1].text
