@@ -1,10 +1,12 @@
 """A trained GON as numbers for `elements/gon.js`: the encoder as one matrix, the decoder as its weights."""
 
 import base64
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..method.decoders import ConvDecoder, ImplicitDecoder
+from ..method.likelihoods import SquaredError
 from ..method.models import Model
 from ..method.normalisation import BatchNorm
 from ..method.origin import encoder_matrix
@@ -12,7 +14,7 @@ from ..method.origin import encoder_matrix
 ACTIVATIONS = ("identity", "elu", "relu", "leaky_relu", "tanh", "sigmoid")  # those that gon.js knows
 
 
-def packed(tensor: Tensor) -> dict:
+def packed(tensor: Tensor) -> dict[str, Any]:
     """A tensor for gon.js: half-precision numbers as base64, after division by the largest magnitude among them."""
     values = tensor.detach().cpu().float()
     scale = values.abs().max().item() or 1.0
@@ -20,7 +22,7 @@ def packed(tensor: Tensor) -> dict:
     return {"scale": scale, "data": data}
 
 
-def folded(decoder: ConvDecoder) -> list[dict]:
+def folded(decoder: ConvDecoder) -> list[dict[str, Any]]:
     """A convolutional decoder as transposed convolutions alone, its batch normalisations folded into their weights.
 
     Each has `weight` (in, out, 4, 4), `bias` (out,), `stride`, `padding` and the name of its `activation`. The
@@ -40,13 +42,15 @@ def folded(decoder: ConvDecoder) -> list[dict]:
     return steps
 
 
-def exported(model: Model) -> dict:
+def exported(model: Model) -> dict[str, Any]:
     """A trained GON for gon.js: the encoder as one matrix and one offset, the decoder as numbers.
 
     Raises:
-        ValueError: if its encoder is not a matrix, or its decoder has a function that gon.js does not know.
+        ValueError: if its encoder is not a matrix, or it has a part that gon.js does not know.
     """
     decoder = model.decoder
+    if model.stochastic is not None or not isinstance(model.likelihood, SquaredError):
+        raise ValueError("gon.js knows only models of squared errors without a stochastic layer.")
     if isinstance(decoder, ImplicitDecoder):
         layers = [{"weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in decoder.layers]
         return {"omega": decoder.omega, "layers": layers}
@@ -56,5 +60,5 @@ def exported(model: Model) -> dict:
         if layer["activation"] not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"gon.js does not know the activation {layer['activation']}; known: {known}.")
-        layer |= {"weight": packed(layer["weight"]), "bias": packed(layer["bias"]), "kernel": 4}
+        layer.update(weight=packed(layer["weight"]), bias=packed(layer["bias"]), kernel=4)
     return {"matrix": packed(matrix), "offset": packed(offset), "side": decoder.latent_shape[-1], "layers": layers}

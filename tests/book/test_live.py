@@ -10,6 +10,7 @@ from browser import PHONE, Browser, needs_chromium
 
 from gonlib.book import export, live, stills
 from gonlib.data import as_float
+from gonlib.data.builtin import SHAPES, shapes_images
 from gonlib.method import models
 from gonlib.method.decoders import count_parameters
 from gonlib.method.empirical_bayes import posterior_mean
@@ -92,9 +93,11 @@ def test_a_folded_decoder_is_the_decoder(runs, batchnorm):
         torch.testing.assert_close(x, model.decode(z), atol=1e-5, rtol=1e-4)
 
 
-def test_a_function_that_the_page_does_not_know_is_refused():
-    with pytest.raises(ValueError, match="gelu"):
-        export.exported(models.build(Config(activation="gelu"), 1))
+@pytest.mark.parametrize(("change", "named"), [({"activation": "gelu"}, "gelu"), ({"likelihood": "bernoulli"}, "squared"),
+                                               ({"variational": True}, "stochastic"), ({"inner_steps": 2}, "one")])
+def test_what_the_page_does_not_know_is_refused(change, named):
+    with pytest.raises(ValueError, match=named):
+        export.exported(models.build(Config(**change), 1))
 
 
 def test_what_stands_in_a_page_is_small(runs):
@@ -254,6 +257,22 @@ def test_the_zoom_shows_what_the_library_draws(runs, show, name):
 
 @needs_chromium
 @pytest.mark.slow
+def test_the_truth_of_every_kind_of_scene_is_the_librarys(runs, show):
+    factors = {"radius": 0.3, "x": 0.45, "y": 0.55, "rotation": 100.0, "grey": 0.8}
+    browser = show(live.zoom(runs["shapes"]))
+    drag(browser, ".zoom", (0.25, 0.5), (0.0, 0.5))
+    for kind, shape in enumerate(SHAPES):
+        scene = factors | {"corners": live.CORNERS[shape]}
+        browser.evaluate(f"""(it => {{ it.data.scenes[0] = {json.dumps(scene)}; it.redraw() }})(
+            document.querySelector('.live > *'))""")
+        browser.evaluate(DRAWN)
+        drawn = as_float(shapes_images({name: torch.tensor([v]) for name, v in (factors | {"shape": kind}).items()}, 144))
+        seen = browser.evaluate(SETTLED)["truth"]
+        np.testing.assert_allclose(seen, drawn.flatten(), atol=0.5 / 255 + 1e-3, err_msg=shape)
+
+
+@needs_chromium
+@pytest.mark.slow
 def test_the_zoomed_window_is_the_part_of_the_image_that_it_says(runs, show):
     browser = show(live.zoom(runs["shapes"]), screen=PHONE)
     drag(browser, ".gon", (0.9, 0.5), (0.1, 0.5))  # at twice the size: 0.4 of the image to the right, as far as there is
@@ -307,6 +326,14 @@ def test_a_race_runs_by_itself_when_started(show):
     ended = """(async it => { while (it.playing) await new Promise(done => setTimeout(done, 50)); return it.slider.value
         })(document.querySelector('.live > *'))"""
     assert browser.evaluate(ended) == "3"
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_race_begins_at_its_end(show):
+    long = {"GON": ([3.0 - i / 250 for i in range(500)], None), "AE": ([2.0] * 400, None)}
+    browser = show(live.race({"recorded": table_of(**long)}))
+    assert browser.evaluate("document.querySelector('.live > *').find('.at').value") == "500 of 500"
 
 
 def test_a_race_without_runs_is_a_sentence():

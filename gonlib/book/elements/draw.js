@@ -125,9 +125,9 @@ class ModelView {
   }
 
   build(name, number) {
-    const label = number ? `<div class="second"><h4>${name}</h4><p>The same image, encoded and decoded by this model.</p></div>` : "";
+    const label = `<div class="second"><h4>${name}</h4><p>The same image, encoded and decoded by this model.</p></div>`;
     const holder = document.createElement("template");
-    holder.innerHTML = `${label}
+    holder.innerHTML = `${number ? label : ""}
       <div><h4>Residual <b>x</b> − F(<b>0</b>)</h4><canvas class="residual square"></canvas>
         <p>Orange: <b>x</b> is brighter; blue: darker.</p></div>
       <div class="latent"><h4>Latent <b>z</b> = M<b>x</b> + <b>b</b></h4>

@@ -7,9 +7,9 @@ class GonRace extends LiveElement {
            grid-template-columns: 9.5rem 1fr 4.2rem; transform: translateY(calc(var(--rank) * 2.9rem)); }
     @media (prefers-reduced-motion: no-preference) { .row { transition: transform 0.25s; } }
     .track { position: relative; height: 1.3rem; border-bottom: 1px solid var(--line); }
-    .line { position: absolute; left: 0; bottom: 0.24rem; height: 4px; border-radius: 2px; }
+    .line { position: absolute; left: 0; bottom: 0.24rem; height: 4px; border-radius: 2px; background: var(--colour); }
     .dot, .paper { position: absolute; width: 0.85rem; height: 0.85rem; bottom: 0; margin-left: -0.425rem; }
-    .dot { border-radius: 50%; }
+    .dot { border-radius: 50%; background: var(--colour); }
     .paper { border: 2px solid currentColor; transform: rotate(45deg) scale(0.75); }
     .value { text-align: right; font-variant-numeric: tabular-nums; }
     .note { grid-column: 2 / 4; margin: 0; font-size: 0.75rem; line-height: 1.1; color: var(--muted); }
@@ -54,11 +54,12 @@ class GonRace extends LiveElement {
     this.low = Math.log(0.95 * Math.min(...every));
     this.high = Math.log(Math.max(...every));
     this.last = Math.max(...rows.map(({ epochs }) => epochs[epochs.length - 1]));
-    this.slider.max = this.slider.value = this.last;
+    this.slider.max = this.last; // before the value, which it bounds
+    this.slider.value = this.last;
     this.find(".rows").style.setProperty("--count", rows.length);
-    this.find(".rows").innerHTML = rows.map(({ name, colour, paper }) => `<div class="row"><span class="name"></span>
-      <div class="track"><div class="line" style="background: ${colour}"></div><div class="dot" style="background: ${colour}"></div>
-      ${paper ? `<div class="paper" style="left: ${this.place(paper)}%"></div>` : ""}</div>
+    this.find(".rows").innerHTML = rows.map(({ colour, paper }) => `<div class="row"><span class="name"></span>
+      <div class="track" style="--colour: ${colour}"><div class="line"></div><div class="dot"></div>
+        ${paper ? `<div class="paper" style="left: ${this.place(paper)}%"></div>` : ""}</div>
       <span class="value"></span><p class="note"></p></div>`).join("");
     this.lanes = [...this.find(".rows").children];
     this.lanes.forEach((lane, j) => (lane.querySelector(".name").textContent = rows[j].name));

@@ -12,7 +12,8 @@ class GonRing extends LiveElement {
     .field canvas { image-rendering: auto; opacity: 0.55; }
     .circle { fill: none; stroke: var(--muted); stroke-width: 0.02; }
     .arc path { fill: none; stroke: var(--green); stroke-width: 0.2; }
-    .arrow { stroke: var(--minus); stroke-width: 0.07; } .head, .mean { fill: var(--minus); }
+    .arrow { stroke: var(--minus); stroke-width: 0.07; }
+    .head, .mean { fill: var(--minus); }
     .point { touch-action: none; fill: var(--plus); stroke: var(--pst-color-background, Canvas); stroke-width: 0.04; }
     .axes { stroke: var(--line); stroke-width: 0.015; }
     :host { --green: #12a378; }
@@ -72,7 +73,8 @@ class GonRing extends LiveElement {
   /** The weights p(z | z0) of evenly spaced points of the circle, their sum 1; and log p(z0) up to a constant. */
   posterior([x, y], sigma) {
     const { radius } = this.data, weights = new Float64Array(ANGLES);
-    const exponent = (angle) => -((x - radius * Math.cos(angle)) ** 2 + (y - radius * Math.sin(angle)) ** 2) / (2 * sigma ** 2);
+    const exponent = (angle) =>
+      -((x - radius * Math.cos(angle)) ** 2 + (y - radius * Math.sin(angle)) ** 2) / (2 * sigma ** 2);
     const most = exponent(Math.atan2(y, x));
     let total = 0;
     for (let i = 0; i < ANGLES; i++) total += weights[i] = Math.exp(exponent((2 * Math.PI * i) / ANGLES) - most);
