@@ -199,8 +199,9 @@ def test_make_test_can_round_as_other_processors_do(cpu, expected):
 
 
 def test_readmes_example_of_the_library_runs(capsys):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    codes = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     names = {}
-    exec(code.replace("epochs=5", "steps=3"), names)
+    exec("\n".join(codes).replace("epochs=5", "steps=3"), names)
+    assert all(p.grad is not None for p in names["gon"].parameters())
     assert names["z"].shape == (8, 32) and names["images"].shape == (8, 1, 32, 32)
     assert float(capsys.readouterr().out) > 0
