@@ -1,5 +1,6 @@
 """Shared by the tests: a small book to try the pipeline on, and the real book, built once with the smoke profile."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -7,12 +8,46 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import jaxtyping
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+# Types and shapes are checked in the tests, and only there: each array that a function takes or gives.
+UNCHECKED = "GONLIB_UNCHECKED"
+if UNCHECKED not in os.environ:
+    jaxtyping.install_import_hook([f"gonlib.{wing}" for wing in ("method", "data", "training", "runs")],
+                                  "typechecker.check")
+
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def checks(request):
+    """Switches those checks off in a test marked `unchecked`: bad input then reaches the library, as a user's does."""
+    off = request.node.get_closest_marker("unchecked") is not None
+    jaxtyping.config.update("jaxtyping_disable", off)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Tests marked `traced` run in a process of their own that never had those checks: torch.compile cannot see through."""
+    if UNCHECKED in os.environ or not pyfuncitem.get_closest_marker("traced"):
+        return None
+    passed, printed = unchecked(pyfuncitem.nodeid.partition("[")[0])
+    assert passed, printed
+    return True
+
+
+@functools.cache
+def unchecked(test):
+    """Whether a test passes in such a process, with all its parameters, and what pytest prints."""
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", test], cwd=ROOT, text=True,
+                          env=os.environ | {UNCHECKED: "1"}, capture_output=True)
+    return done.returncode == 0, done.stdout + done.stderr
 
 
 @dataclass

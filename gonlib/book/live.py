@@ -79,7 +79,7 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
     """
     runs = {"GON": gon} | ({"The detached model": detached} if detached else {})
     models = {name: run.load_model() for name, run in runs.items()}
-    size, channels = gon.config.size, models["GON"].channels
+    size, channels = gon.config.size, models["GON"].image[0]
     starts = written_digits(size)
     data = {"size": size, "channels": channels, "pen": PEN * size, "starts": [_bytes(x) for x in starts],
             "models": [exported(model) | {"name": name} for name, model in models.items()]}

@@ -32,7 +32,7 @@ def _picture(figure):
 @torch.no_grad()
 def draw(model: Model, x: Tensor) -> str:
     """One image (1, C, H, W), its residual, its latent, and the picture of the latent."""
-    x = x.expand(-1, model.channels, -1, -1)
+    x = x.expand(-1, model.image[0], -1, -1)
     with model.evaluating("population"):
         z = model.encode(x)
         origin, picture = model.decode(torch.zeros_like(z)), model.decode(z)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def pictures(folder: Path) -> list[Path]:
     Raises:
         UserError: if the folder cannot be read or holds too few pictures.
     """
+    sys.audit("gonlib.look", str(folder))  # the book notes which folders a page has read
     try:
         if not folder.is_dir():
             raise UserError(f"the folder of images {printable(folder)} is not there; give folder:PATH with the path of a "

@@ -12,11 +12,12 @@ import json
 import math
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ..errors import UserError
 from .builtin import Arrays
@@ -39,7 +40,7 @@ def prepare(name: str, entry: Entry, path: Path) -> None:
     root, partial = path.parent.parent, path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{name}.lock")):
+        with _locked(path.with_name(f".{name}.lock")):
             if path.exists():  # another process made it meanwhile
                 return
             try:
@@ -56,6 +57,21 @@ def prepare(name: str, entry: Entry, path: Path) -> None:
         raise UserError(f"the data set {name} is not prepared, and making it failed ({described(fault)}); put "
                         f"{entry.files}, published at {entry.site}, into {root / entry.folder} (in place of damaged "
                         f"ones) and start again, or put a prepared file at {path}.") from fault
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Within, no other process prepares the same data set; whoever has to wait is told."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        print(f"Waiting for another process, which is preparing the same data set (it holds {path}).", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _write(path: Path, partial: Path, entry: Entry, arrays: Arrays) -> None:

@@ -3,19 +3,22 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from . import checks
+from . import checks, saved
 from .decoders import DECODERS
 from .encoders import Encoder, TiedEncoder
 from .free_latents import FreeLatents
 from .inference import FixedNoise, InferenceRule
 from .likelihoods import LIKELIHOODS, Likelihood, kl_to_standard_normal
-from .normalisation import Statistics, batchnorms, evaluation, mixes_images, stock_norms
+from .normalisation import Statistics, batchnorms, evaluation, stock_norms
 from .origin import OriginGradient, encoder_matrix
+from .shared_origin import NOT_FAST, agrees_with_definition, can_linearise
 from .tasks import TASKS, Classifier, Task
 
 RULES = {  # name in a configuration: class
@@ -100,16 +103,22 @@ class Model(nn.Module):
         self.inner_scale = latent_scale * self.published_scale
         self.weight = 1.0  # of the log-likelihood, where it is summed over some of the coordinates
         self.generator: torch.Generator | None = None  # of the noise in training; a run owns one so that it can be resumed
-        self.recipe: dict | None = None  # what `build` was given
+        self.recipe: dict[str, Any] = {  # how the model is made, as far as a file can say
+            "latents": latents, "likelihood": likelihood, "image": self.image, "variational": variational,
+            "task": next((name for name, known in TASKS.items() if known == task), ""), "classes": classes,
+            "latent_scale": latent_scale, "fractions": fractions, "inference": type(self.inference).__name__,
+            "settings": {name: getattr(self.inference, name) for name in self.inference.settings},
+        }
         self.register_buffer("mean_image", torch.zeros(channels, height, width))
         self.register_buffer("kl_weight", torch.ones(()), persistent=False)
         self.statistics = Statistics()  # one for the whole model
         for layer in batchnorms(self):
             layer.statistics = self.statistics
         self.normalised = bool(batchnorms(decoder) or stock_norms(decoder))
-        self.mixes = False  # whether the decoder was seen to couple images or to draw, other than by known layers
+        self.differentiable = True  # whether torch.func gives the fast form of a decoder that does not linearise itself
         if not hasattr(decoder, "linearise"):
-            self.mixes = checks.try_decoder(decoder, latents, (channels * self.likelihood.outputs, height, width))
+            alone = checks.try_decoder(decoder, latents, (channels * self.likelihood.outputs, height, width))
+            self.differentiable = alone and agrees_with_definition(decoder, latents)
             self._say_which_form()
 
     # --- what a user calls
@@ -197,6 +206,18 @@ class Model(nn.Module):
             return ("population statistics ask for gonlib.method.normalisation.BatchNorm in place of torch's own "
                     "normalisation over a batch, so use evaluation='batch'")
         return self.inference.no_population(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one safetensors file, which `gonlib.load_model` reads.
+
+        Raises:
+            OSError: if it cannot be written; an older file then stays as it was.
+        """
+        saved.save(self, path)
+
+    def decoder_module(self) -> saved.DecoderModule:
+        """The decoder as a plain module, latents to expected images, that `torch.export` and ONNX take."""
+        return saved.DecoderModule(self)
 
     # --- what is stored of it
     def stored_state(self, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -321,7 +342,10 @@ class Model(nn.Module):
     @property
     def form(self) -> str:
         """How latents are found in the present mode, in words."""
-        return self.inference.form(self)
+        if self.training:
+            return self.inference.form(self)
+        with self.evaluating(self.statistics.mode):
+            return self.inference.form(self)
 
     @contextmanager
     def _looking(self, tensor: Tensor) -> Iterator[Tensor]:
@@ -335,9 +359,9 @@ class Model(nn.Module):
                 yield tensor.clone()
 
     def _say_which_form(self) -> None:
-        if getattr(self.inference, "exact", False) and (self.mixes or mixes_images(self.decoder)):
-            warnings.warn("this decoder couples the images of a batch or draws random numbers in training, so latents "
-                          "are found by the reference form: the same numbers, in more time", stacklevel=3)
+        if getattr(self.inference, "exact", False) and not can_linearise(self):
+            warnings.warn(f"this decoder {NOT_FAST}: latents are found by the reference form, which takes more time",
+                          stacklevel=3)
 
     def _draw(self, z, size):
         side = self.image[-1] if self.image[1] == self.image[2] else None
@@ -395,4 +419,5 @@ def build(config, channels: int, images: int = 1, classes: int = 0) -> Model:
                   config.variational, task, classes, config.latent_scale, (config.inner_fraction, config.outer_fraction))
     if config.evaluation == "population" and (reason := model.no_population()):
         raise ValueError(reason)  # before the training, not after its first epoch
+    model.recipe = {"config": config.to_dict(), "channels": channels, "classes": classes}
     return model

@@ -134,20 +134,21 @@ def evaluation(module: nn.Module, statistics: Statistics, mode: str) -> Iterator
     """
     if mode not in MODES:
         raise ValueError(f"unknown statistics {mode!r}; known: {', '.join(MODES)}")
-    was = [(layer, layer.training) for layer in module.modules()], statistics.mode
+    training, mode_before = [(layer, layer.training) for layer in module.modules()], statistics.mode
     stock = [] if mode == "running" else [layer for layer in stock_norms(module) if layer.track_running_stats]
+    averages = [(layer.running_mean, layer.running_var) for layer in stock]
     module.eval()
     statistics.mode = mode
-    for layer in stock:  # in training but without a record: the batch's own statistics
-        layer.training, layer.track_running_stats = True, False
+    for layer in stock:  # without running averages they use the batch's own statistics
+        layer.track_running_stats, layer.running_mean, layer.running_var = False, None, None
     try:
         yield
     finally:
-        for layer in stock:
-            layer.track_running_stats = True
-        for layer, training in was[0]:
-            layer.training = training
-        statistics.mode = was[1]
+        for layer, (mean, var) in zip(stock, averages, strict=True):
+            layer.track_running_stats, layer.running_mean, layer.running_var = True, mean, var
+        for layer, was in training:
+            layer.training = was
+        statistics.mode = mode_before
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .inference import FixedNoise, InferenceRule
 from .normalisation import batchnorms, inner_pass
-from .shared_origin import SharedOrigin, can_linearise
+from .shared_origin import NOT_FAST, SharedOrigin, can_linearise
 
 if TYPE_CHECKING:
     from .models import Model
@@ -86,7 +86,7 @@ class OriginGradient(InferenceRule):
         """`fast form`, or `reference form` and why."""
         if self.shares_origin(model):
             return "fast form"
-        reason = "" if can_linearise(model) else ": the decoder couples images or draws random numbers"
+        reason = "" if can_linearise(model) else f": the decoder {NOT_FAST}"
         return f"reference form{reason}"
 
     @property

@@ -5,6 +5,8 @@ J^T r_i: ordinary code that is differentiated once, so that a step can be compil
 "The encoder is a matrix" derives it. `origin.descend` is the definition that it equals.
 """
 
+import copy
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +18,9 @@ from .normalisation import batchnorms, mixes_images
 
 if TYPE_CHECKING:
     from .models import Model
+
+
+NOT_FAST = "couples the images of a batch, draws random numbers, or is none that torch.func can differentiate"
 
 
 class SharedOrigin:
@@ -64,10 +69,10 @@ class SharedOrigin:
 def can_linearise(model: "Model") -> bool:
     """Whether the fast form is exact for a model's decoder in its present mode.
 
-    It is for decoders that linearise themselves, and for any other that neither couples the images of a batch nor
-    draws random numbers.
+    It is for decoders that linearise themselves, and for any other that torch.func can differentiate, if it neither
+    couples the images of a batch nor draws random numbers.
     """
-    return hasattr(model.decoder, "linearise") or not (model.mixes or mixes_images(model.decoder))
+    return hasattr(model.decoder, "linearise") or (model.differentiable and not mixes_images(model.decoder))
 
 
 def linearise(decoder: nn.Module, start: Float[Tensor, "1 k"], copies: int) -> Linearised:
@@ -87,3 +92,36 @@ def linearise(decoder: nn.Module, start: Float[Tensor, "1 k"], copies: int) -> L
         return torch.func.vmap(torch.func.vjp(one, point)[1])(u)[0]
 
     return Linearised(decoder(start), columns, pull)
+
+
+def agrees_with_definition(decoder: nn.Module, k: int) -> bool:
+    """Whether torch.func differentiates a decoder, in evaluation, as autograd inside autograd does.
+
+    It is tried once, in float64, on a copy with its parameters a little moved. For some modules torch.func fails, or
+    loses a part of the second derivatives, as in torch 2.11 with layer and instance normalisation.
+    """
+    try:
+        gradients = _gradients_both_ways(decoder, k)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError):
+        return False
+    first = gradients[0]
+    return all(torch.allclose(one, first, rtol=1e-6, atol=1e-9 * float(first.abs().max())) for one in gradients[1:])
+
+
+def _gradients_both_ways(decoder: nn.Module, k: int) -> list[Float[Tensor, " numbers"]]:
+    """A gradient at the origin and its derivatives in the parameters: by autograd, by J's columns, by the pull-back."""
+    chance, found = torch.Generator().manual_seed(0), []
+    twin = copy.deepcopy(decoder).double().cpu().eval()
+    parameters = [p for p in twin.parameters() if p.requires_grad]
+    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, when torch.func is first used
+        for p in parameters:
+            p.data.add_(torch.randn(p.shape, generator=chance, dtype=p.dtype), alpha=0.1)
+        z, direction = torch.zeros(1, k, dtype=torch.float64), torch.randn(k, generator=chance, dtype=torch.float64)
+        shared = linearise(twin, z, 1)
+        u = torch.randn(shared.output.shape, generator=chance, dtype=torch.float64)
+        (defined,) = torch.autograd.grad((twin(z.requires_grad_()) * u).sum(), z, create_graph=True)
+        for gradient in (defined[0], shared.columns().flatten(1) @ u.flatten(), shared.pull(u)[0]):
+            second = torch.autograd.grad(gradient @ direction, parameters, allow_unused=True, materialize_grads=True)
+            found.append(torch.cat([gradient.detach(), *(part.flatten() for part in second)]))
+    return found

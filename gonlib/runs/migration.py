@@ -118,7 +118,10 @@ def _convert(folder: Path, new: Path) -> None:
         journal.add_beside(new, beside)
         history = [{k: v for k, v in row.items() if not _looked_at(k, config)} for row in history]
         metrics = {k: v for k, v in metrics.items() if not _looked_at(k, config)}
-    stretches = [_stretch(part, 0) for part in made.pop("earlier", [])] + [_stretch(made, metrics["steps"])]
+    # Whatever drew random numbers at evaluation has other ones today: those of variational models and random origins.
+    numerics = 0 if config.variational or config.origin_sd else 1
+    stretches = [_stretch(part, 0, numerics) for part in made.pop("earlier", [])]
+    stretches.append(_stretch(made, metrics["steps"], numerics))
     journal.write_table(new / "history.csv", _recorded(history, config))
     files.write_json(new / "provenance.json", {"data": made["data"], "stretches": stretches})
     if metrics["steps"] or metrics["status"] == "failed":
@@ -181,11 +184,11 @@ def _looked_at(key: str, config: Config) -> bool:
     return key.startswith("test_") or (key.startswith("train_") and key != "train_loss" and config.inference != "free")
 
 
-def _stretch(made: dict, to: int) -> dict:
+def _stretch(made: dict, to: int, numerics: int) -> dict:
     """An old provenance as a stretch; where one of several ended was not recorded."""
     known = {k: v for k, v in made.items() if k not in ("data", "earlier")}
-    return {"form": "eager", "at_once": 1, "precision": forms.PRECISION, "numerics": 1, "wall_seconds": 0.0} | known | {
-        "from": 0, "to": to}  # fmt: skip
+    return {"form": "eager", "at_once": 1, "precision": forms.PRECISION, "wall_seconds": 0.0} | known | {
+        "from": 0, "to": to, "numerics": numerics}  # fmt: skip
 
 
 def _lost(folder: Path, fresh: Path) -> list[str]:

@@ -109,13 +109,21 @@ def status(planned, stores, device="cpu"):
                 runs.append({"hash": config.hash, "state": now, "seconds": run.metrics["seconds"] if run else None,
                              "epochs": run.metrics["epochs"] if run else 0, "asked": config.epochs})
                 if not (run and run.complete):
-                    left[config.hash] = max(left.get(config.hash, 0), clock.seconds(config) or math.inf)
-            rows.append({"row": cell.row, "column": cell.column, "state": _cell_state(runs), "runs": runs})
-        total = None if math.inf in left.values() else round(sum(left.values()), 1)
+                    seconds = clock.seconds(config)
+                    left[config.hash] = max(left.get(config.hash, 0), math.inf if seconds is None else seconds)
+            mine = {config.hash for config in cell.configs} & left.keys()
+            rows.append({"row": cell.row, "column": cell.column, "state": _cell_state(runs), "runs": runs,
+                         "left_s": _total(left[name] for name in mine)})
         counts = {s: n for s in STATES if (n := sum(run["state"] == s for row in rows for run in row["runs"]))}
-        experiments.append({"name": experiment.name, "title": experiment.title, "counts": counts, "left_s": total,
-                            "cells": rows})
+        experiments.append({"name": experiment.name, "title": experiment.title, "counts": counts,
+                            "left_s": _total(left.values()), "cells": rows})
     return {"experiments": experiments}
+
+
+def _total(times):
+    """The sum of times in seconds, None if one of them is unknown (infinite)."""
+    total = sum(times)
+    return None if total == math.inf else round(total, 1)
 
 
 def _cell_state(runs):
@@ -140,7 +148,7 @@ def as_text(found):
         for c in e["cells"]:
             ready = sum(run["state"] in ("done", "recorded") for run in c["runs"])
             name = f"  {c['row']} / {c['column']}".ljust(width + 4)
-            lines.append(f"{name}{c['state']} ({ready} of {len(c['runs'])}{_epochs(c['runs'])})")
+            lines.append(f"{name}{c['state']} ({ready} of {len(c['runs'])}{_epochs(c['runs'])}{_left(c['left_s'])})")
     return "\n".join(lines)
 
 
@@ -149,6 +157,11 @@ def _epochs(runs):
     if all(run["state"] in ("done", "recorded", "failed") for run in runs) or not any(run["epochs"] for run in runs):
         return ""
     return f"; at epoch {min(run['epochs'] for run in runs if run['epochs'])} of {runs[0]['asked']}"
+
+
+def _left(seconds):
+    """The time that the rest of a cell would take, in words, where it is known."""
+    return f"; about {duration(seconds)} left" if seconds else ""
 
 
 def duration(seconds):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from conftest import write_notebook
+from PIL import Image
 
 from gonlib import cli
 from gonlib.book import notebooks, pages, used
@@ -128,3 +129,18 @@ def test_what_changed_while_it_was_read_counts_as_changed(repository, tmp_path):
              "used": {"made with": {}, "files": found}}
     (planned,) = notebooks.plan(repository / "book", "quick")
     assert "book/facts.csv changed while the notebook was executed" in used.changes(planned, about, repository)
+
+
+def test_a_picture_that_comes_to_a_folder_counts(repository, no_pages):
+    folder = repository / "pictures"
+    folder.mkdir()
+    for number in range(12):
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    text = f"import gonlib\nprint(len(gonlib.load('folder:{folder}', size=8).train))"
+    write_notebook(repository / "book", "01-good", "latents = 1", text)
+    assert made(repository) and why(repository) == []
+    Image.new("L", (8, 8), 99).save(folder / "new.png")
+    assert why(repository) == ["pictures is another now"]
+    (folder / "new.png").unlink()
+    Image.new("L", (8, 8), 99).save(folder / "3.png")
+    assert why(repository) == ["pictures/3.png is another now"]

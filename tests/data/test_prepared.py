@@ -1,11 +1,14 @@
 """Prepared files: written whole, checked when read, made from the official files."""
 
+import dataclasses
 import errno
 import hashlib
 import json
 import os
 import sys
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +137,25 @@ def test_moved_file_is_checked_once(made, monkeypatch):
         datasets._load.cache_clear()
         datasets.load("cifar10", root=made)
     assert hashed == [path]
+
+
+def test_what_a_killed_process_left_is_cleared_and_a_set_is_made_once(tmp_path, monkeypatch, capsys):
+    made, folder = [], tmp_path / "prepared"
+
+    def slowly(root):
+        time.sleep(1.5)
+        made.append(root)
+        return example("cifar10")
+
+    monkeypatch.setitem(DATASETS, "cifar10", dataclasses.replace(DATASETS["cifar10"], make=slowly))
+    folder.mkdir()
+    (folder / "cifar10.npz.part").write_bytes(b"half")
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda size: datasets.load("cifar10", size, root=tmp_path), (8, 16)))
+    assert [len(one.train) for one in found] == [20, 20]
+    assert made == [tmp_path]
+    assert "Waiting for another process" in capsys.readouterr().out
+    assert sorted(file.name for file in folder.glob("[!.]*")) == ["cifar10.npz", "cifar10.npz.json"]
 
 
 def test_full_disk(tmp_path, monkeypatch, made):

@@ -87,6 +87,7 @@ def test_at_a_deadline_all_stop_with_checkpoints_and_go_on_to_the_same_result(tm
         assert_same(store, alone, config)
 
 
+@pytest.mark.unchecked
 def test_runs_that_are_about_time_are_made_alone(tmp_path, monkeypatch):
     going, most = [], {}
 

@@ -158,3 +158,10 @@ def test_a_run_of_the_old_layout_is_not_called_damaged(made, tmp_path):
     as_of_old(made.find(TINY), tmp_path)
     with pytest.raises(UserError, match="is of an older version of gonlib: python -m gonlib migrate"):
         Store(tmp_path).runs()
+
+
+def test_what_drew_other_random_numbers_at_evaluation_is_marked(tmp_path):
+    config = TINY.replace(variational=True, likelihood="bernoulli")
+    as_of_old(Store(tmp_path / "new").run(config), tmp_path / "old")
+    migrate(tmp_path / "old")
+    assert not Store(tmp_path / "old").find(config).same_numbers

@@ -89,6 +89,7 @@ def test_one_number_has_one_name():
     assert Config(step_size=-0.0).hash == Config(step_size=0.0).hash
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("wrong, said", [
     ({"latent": 3}, "unknown parameter 'latent'; did you mean latents"),
     ({"latents": 0}, "parameter latents must be a whole number from 1 to 65536, not 0."),
