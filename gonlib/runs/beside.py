@@ -17,16 +17,16 @@ def buildable(config: Config, data: Dataset) -> Model:
 
 
 def measure(run: Run, data: Dataset, device: str) -> dict:
-    """The errors of a run's model at its point, measured as its config says: a row for the table beside the run.
+    """The errors of a run's model at the asked point, measured as its config says: a row for the table beside the run.
 
     Errors of training images are left out for GLO, whose own latents of them are not stored.
     """
-    config, model = run.config, run.load_model(device)
+    config, model = run.config, run.load_model(device, run.asked.steps)
     some, named = min(len(data.train), len(data.test)), model.classifier is not None
     parts = {"test": (data.test, data.test_labels)}
     if config.inference != "free":
         parts = {"train": (data.train[:some], data.train_labels[:some])} | parts
-    row = {"epoch": run.metrics["epochs"], "step": run.metrics["steps"],
+    row = {"epoch": run.asked.epochs, "step": run.asked.steps,
            "evaluation": config.look[0], "free_steps": config.look[1]}  # fmt: skip
     for part, (images, labels) in parts.items():
         measured = Evaluation(model, images, config, labels=labels if named else None)()

@@ -186,7 +186,10 @@ class Run:
     @property
     def weights_file(self) -> Path | None:
         """The file with the weights at the point of `metrics`, or None."""
-        step = self.metrics["steps"]
+        return self.weights_at(self.metrics["steps"])
+
+    def weights_at(self, step: int) -> Path | None:
+        """The file with the weights after so many steps, or None."""
         files = (self.folder / f"{kind}-{step}.safetensors" for kind in ("weights", "interim"))
         return next((file for file in files if file.is_file()), None)
 
@@ -195,11 +198,12 @@ class Run:
         """Whether the model can be loaded."""
         return self.weights_file is not None
 
-    def load_model(self, device: str | torch.device = "cpu") -> models.Model:
-        """The model with its weights at the point of `metrics`, ready for use."""
-        file = self.weights_file
+    def load_model(self, device: str | torch.device = "cpu", step: int | None = None) -> models.Model:
+        """The model with its weights after `step` steps, by default at the point of `metrics`, ready for use."""
+        step = self.metrics["steps"] if step is None else step
+        file = self.weights_at(step)
         if file is None:
-            raise UserError(f"run {self.hash} was stored without its weights at step {self.metrics['steps']}: delete "
+            raise UserError(f"run {self.hash} was stored without its weights at step {step}: delete "
                             f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:

@@ -234,8 +234,8 @@ class Store:
 
 def _measurable(run: Run) -> bool:
     """Whether what is missing can be measured on weights that are there."""
-    at_the_point = run.metrics["steps"] == run.asked.steps <= run.reached.steps
-    return run.missing == "look" and at_the_point and run.has_weights
+    step = run.asked.steps
+    return step <= run.reached.steps and run.missing == "look" and run.weights_at(step) is not None
 
 
 def _checkpoint(folder: Path, config: Config, end: int) -> tuple[Path, int]:

@@ -174,6 +174,17 @@ def test_free_latents_are_fitted_for_longer_beside_the_run(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("config", [GLO, TINY.replace(evaluation="population")], ids=["fits", "statistics"])
+def test_another_look_is_measured_again_where_the_run_has_grown_to(config, tmp_path, nothing_is_trained):
+    made = Store(tmp_path / "grown")
+    made.run(config)
+    run = made.run(config.replace(epochs=5))
+    assert (run.status, run.metrics["epochs"]) == ("done", 5)
+    assert_same(run, Store(tmp_path / "once").run(config.replace(epochs=5)))
+    nothing_is_trained()
+    assert made.run(config.replace(epochs=5)).complete
+
+
 def test_a_look_at_a_point_that_it_has_passed(tmp_path):
     made, wanted = Store(tmp_path), TINY.replace(evaluation="population")
     made.run(TINY.replace(epochs=4))
