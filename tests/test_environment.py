@@ -206,7 +206,7 @@ def test_readmes_examples_of_the_library_run(capsys, tmp_path, monkeypatch):
     x, z, gon = names["x"], names["z"], names["gon"]
     assert z.shape == (8, 32) and names["images"].shape == (8, 1, 32, 32)
     assert float(capsys.readouterr().out) > 0
-    assert (x.flatten(1) @ names["matrix"].T + names["offset"] - z).norm() < 1e-3 * z.norm()
+    assert (x.flatten(1) / 255 @ names["matrix"].T + names["offset"] - z).norm() < 1e-3 * z.norm()
     assert (gon.encode(x) == z).all()  # saved and loaded; what was called in between changed nothing
     exec(second, names)
     assert names["pictures"].shape == x.shape
