@@ -201,8 +201,8 @@ def _engine(args):
 
 def _device(args):
     """The device asked for, or the profile's; `UserError` if it is not there."""
-    from .runs.store import check_device
     from .study.profiles import device_of
+    from .training.forms import check_device
 
     return check_device(args.device or device_of(args.profile))
 

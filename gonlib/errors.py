@@ -20,6 +20,9 @@ SENTENCES = {
 }
 
 
+MOST_NAMES = 50  # that a sentence lists
+
+
 class UserError(Exception):
     """Bad input: one clear sentence naming what is wrong and what to do (the command line exits with 2)."""
 
@@ -27,7 +30,9 @@ class UserError(Exception):
 def unknown(kind, name, known):
     """The error for an unknown `name` of some `kind`, with the nearest `known` names suggested."""
     near = difflib.get_close_matches(str(name)[:100], list(known), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}."
+    names, left = sorted(known)[:MOST_NAMES], len(known) - MOST_NAMES
+    more = f" and {left} more" if left > 0 else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}{more}."
     return UserError(f"unknown {kind} {shortened(repr(name))}; {hint}")
 
 

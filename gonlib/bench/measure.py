@@ -51,7 +51,7 @@ def add_arguments(parser):
 
 def main(args):
     """Measure, print the table and whether the goals are met, and write the files."""
-    from ..runs.run import check_device
+    from ..training.forms import check_device
 
     check_device(args.device)
     facts = conditions(args.device)

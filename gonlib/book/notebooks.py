@@ -124,8 +124,8 @@ def _named_after(path):
 def _check(name, value):
     """`UserError` if the value is not one that a run could have under this name."""
     from ..data.registry import check_name
-    from ..runs.store import check_device
     from ..training.config import Config, check_field  # here: they load torch, which building the pages alone does not need
+    from ..training.forms import check_device
 
     known = Config.__dataclass_fields__.get(name)
     if name in ("dataset", "datasets") and value is not None:

@@ -1,5 +1,6 @@
 """Checks of what a user hands to a model: one sentence naming what is wrong and what is wanted."""
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,9 +26,32 @@ def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:
     if x.dtype == torch.uint8:
         x = x.to(model.mean_image.dtype) / 255
     _same_kind(x, model, "images")
-    if values and x.device.type == "cpu" and x.numel() and (x.amax() > 2 or x.amin() < -1):
+    if values and x.device.type == "cpu" and x.numel() and not (x.amax() <= 2 and x.amin() >= -1):
         raise ValueError(f"images must have values in [0, 1], not from {x.amin():.4g} to {x.amax():.4g}")
     return x
+
+
+def parts(decoder: nn.Module, k: int, image: tuple[int, int, int]) -> None:
+    """Raise ValueError unless a model can be made of these: a module, a number of latents, a shape (C, H, W)."""
+    if not isinstance(decoder, nn.Module):
+        raise ValueError(f"the decoder must be a torch.nn.Module, not {type(decoder).__name__}")
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"latents must be a whole number of at least 1, not {k!r}")
+    if len(image) != 3 or not all(isinstance(side, int) and side > 0 for side in image):
+        raise ValueError(f"image must be the shape (C, H, W) of the images, not {image!r}")
+
+
+def setting(name: str, value: float | bool, before: float | bool) -> None:
+    """Raise ValueError unless `value` can stand in place of an inference rule's setting."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(before, bool):
+        right, wanted = isinstance(value, bool), "True or False"
+    elif isinstance(before, int):
+        right, wanted = number and isinstance(value, int) and value >= 1, "a whole number of at least 1"
+    else:
+        right, wanted = number and value >= 0, "a number of at least 0"
+    if not right:
+        raise ValueError(f"the setting {name} must be {wanted}, not {value!r}")
 
 
 def latents(z: Tensor, model: "Model") -> None:
@@ -77,5 +101,25 @@ def try_decoder(decoder: nn.Module, k: int, shape: tuple[int, ...]) -> bool:
     if tuple(both.shape) != (2, *shape):
         raise ValueError(f"the decoder must map latents (n, {k}) to outputs (n, {', '.join(map(str, shape))}); it maps "
                          f"(2, {k}) to {tuple(both.shape)}")
-    close = {"rtol": 1e-3, "atol": 1e-4 * both.abs().max().item()}
-    return torch.allclose(both, again, **close) and torch.allclose(both[:1], alone, **close)
+    return _same(both, again) and _same(both[:1], alone)
+
+
+@torch.no_grad()
+def steady_in_training(decoder: nn.Module, k: int) -> bool:
+    """Whether a decoder in training mode draws each image alone and the same again, as far as a look at two can tell.
+
+    It is a copy that is tried, because a pass in training may change a module.
+    """
+    twin = copy.deepcopy(decoder).train()
+    like = next(decoder.parameters(), torch.zeros(()))
+    z = torch.randn(2, k, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(like)
+    try:
+        with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
+            both, again, alone = twin(z), twin(z), twin(z[:1])
+    except (RuntimeError, ValueError):  # such as batch normalisation of a single image
+        return False
+    return _same(both, again) and _same(both[:1], alone)
+
+
+def _same(outputs: Tensor, others: Tensor) -> bool:
+    return torch.allclose(outputs, others, rtol=1e-3, atol=1e-4 * outputs.abs().max().item())

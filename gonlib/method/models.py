@@ -87,6 +87,7 @@ class Model(nn.Module):
                  variational: bool = False, task: Task = TASKS["reconstruct"], classes: int = 0,
                  latent_scale: float = 1.0, fractions: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
+        checks.parts(decoder, latents, tuple(image))
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"unknown likelihood {likelihood!r}; known: {', '.join(LIKELIHOODS)}")
         if fractions != (1.0, 1.0) and not hasattr(decoder, "points"):
@@ -116,9 +117,11 @@ class Model(nn.Module):
             layer.statistics = self.statistics
         self.normalised = bool(batchnorms(decoder) or stock_norms(decoder))
         self.differentiable = True  # whether torch.func gives the fast form of a decoder that does not linearise itself
+        self.steady = True  # whether it does in training, too: no chance there, but what a layer's type tells
         if not hasattr(decoder, "linearise"):
             alone = checks.try_decoder(decoder, latents, (channels * self.likelihood.outputs, height, width))
             self.differentiable = alone and agrees_with_definition(decoder, latents)
+            self.steady = self.differentiable and checks.steady_in_training(decoder, latents)
             self._say_which_form()
 
     # --- what a user calls
@@ -176,13 +179,15 @@ class Model(nn.Module):
         """Within, the inference rule has other settings, such as `steps=10` or `exact=False`.
 
         Raises:
-            ValueError: for a setting that the rule does not have.
+            ValueError: for a setting that the rule does not have, or a value that it cannot have.
         """
         rule = self.inference
         if unknown := [name for name in settings if name not in rule.settings]:
             known = ", ".join(rule.settings) or "none"
             raise ValueError(f"{type(rule).__name__} has no setting {unknown[0]!r}; it has: {known}")
         before = {name: getattr(rule, name) for name in settings}
+        for name, value in settings.items():
+            checks.setting(name, value, before[name])
         try:
             for name, value in settings.items():
                 setattr(rule, name, value)

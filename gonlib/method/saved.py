@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..files import replacing
+from ..files import write
 from .normalisation import stock_norms
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ class DecoderModule(nn.Module):
 
 def save(model: "Model", path: str | Path) -> None:
     """Write a model's tensors and how it is made to a safetensors file, in place of an older one."""
-    from safetensors.torch import save_file  # here: the method needs it for files only
+    import safetensors.torch  # here: the method needs it for files only
 
-    with replacing(path) as fresh:
-        save_file(model.stored_state(), fresh, {KEY: json.dumps(model.recipe, sort_keys=True)})
+    write(path, safetensors.torch.save(model.stored_state(), {KEY: json.dumps(model.recipe, sort_keys=True)}))
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -72,7 +72,9 @@ def can_linearise(model: "Model") -> bool:
     It is for decoders that linearise themselves, and for any other that torch.func can differentiate, if it neither
     couples the images of a batch nor draws random numbers.
     """
-    return hasattr(model.decoder, "linearise") or (model.differentiable and not mixes_images(model.decoder))
+    if hasattr(model.decoder, "linearise"):
+        return True
+    return model.differentiable and not mixes_images(model.decoder) and (model.steady or not model.decoder.training)
 
 
 def linearise(decoder: nn.Module, start: Float[Tensor, "1 k"], copies: int) -> Linearised:
@@ -120,6 +122,9 @@ def _gradients_both_ways(decoder: nn.Module, k: int) -> list[Float[Tensor, " num
         z, direction = torch.zeros(1, k, dtype=torch.float64), torch.randn(k, generator=chance, dtype=torch.float64)
         shared = linearise(twin, z, 1)
         u = torch.randn(shared.output.shape, generator=chance, dtype=torch.float64)
+        with torch.no_grad():  # where some modules take another path, which torch.func may not know: attention
+            quiet = linearise(twin, z, 1)
+            quiet.columns(), quiet.pull(u)
         (defined,) = torch.autograd.grad((twin(z.requires_grad_()) * u).sum(), z, create_graph=True)
         for gradient in (defined[0], shared.columns().flatten(1) @ u.flatten(), shared.pull(u)[0]):
             second = torch.autograd.grad(gradient @ direction, parameters, allow_unused=True, materialize_grads=True)

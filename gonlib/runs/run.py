@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..method import models
 from ..training import loop
 from ..training.config import Config
+from ..training.forms import check_device
 from ..training.snapshots import next_point
 from .progress import title
 
@@ -31,19 +32,6 @@ class Point(NamedTuple):
 
     epochs: int
     steps: int
-
-
-def check_device(device: str | torch.device) -> str:
-    """`device` if it is cpu, cuda or cuda:N and there; otherwise `UserError`: never a fallback."""
-    kind, _, number = str(device).partition(":")
-    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
-        raise UserError(f"unknown device {str(device)!r}; known: cpu, cuda, cuda:N.")
-    count = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
-    if kind == "cuda" and not count:
-        raise UserError("no CUDA device is available; nothing falls back to the CPU: use --device cpu to run there.")
-    if kind == "cuda" and int(number or 0) >= count:
-        raise UserError(f"no CUDA device number {number}; there are {count}, counted from 0.")
-    return str(device)
 
 
 class Run:

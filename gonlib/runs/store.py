@@ -1,6 +1,7 @@
 """The run store: a run is trained once, found by its name, goes on when more of it is asked, and says where it came from."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,12 +17,12 @@ from ..errors import UserError
 from ..method.models import Model
 from ..training import checkpoint, loop
 from ..training.config import Config
-from ..training.forms import choose
+from ..training.forms import check_device, choose
 from . import beside, journal, packs, provenance
 from .merging import Merge, merge_run
 from .migration import migrate, old_runs
 from .progress import reporter
-from .run import CHECKPOINT, USUAL, Run, check_device, read_json
+from .run import CHECKPOINT, USUAL, Run, is_old, read_json
 
 REPEAT = "repeat.safetensors"  # the checkpoint of a run that is trained again, for something on the way
 NAMES = "[0-9a-f]" * 16
@@ -205,6 +206,12 @@ class Store:
         with files.disk_space(self.root), files.scratch(self.root) as new:
             copied = packs.copy_runs(Path(other), new, wanted)
             report.refused, report.notes = copied.refused, copied.notes
+            for folder in sorted(new.iterdir()):
+                try:
+                    is_old(folder)
+                except UserError:  # its provenance cannot be read
+                    report.damaged.append(folder.name)
+                    shutil.rmtree(folder)
             if old_runs(new):
                 report.notes += migrate(new)
             for folder in sorted(new.iterdir()):

@@ -24,6 +24,19 @@ LONG = 5000  # steps from which on compiling, which takes about half a minute, p
 PRECISION = "float32, TF32 off"
 
 
+def check_device(device: str | torch.device) -> str:
+    """`device` if it is cpu, cuda or cuda:N and there; otherwise `UserError`: never a fallback."""
+    kind, _, number = str(device).partition(":")
+    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+        raise UserError(f"unknown device {str(device)!r}; known: cpu, cuda, cuda:N.")
+    count = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if kind == "cuda" and not count:
+        raise UserError("no CUDA device is available; nothing falls back to the CPU: use --device cpu to run there.")
+    if kind == "cuda" and int(number or 0) >= count:
+        raise UserError(f"no CUDA device number {number}; there are {count}, counted from 0.")
+    return str(device)
+
+
 def choose(form: str, device: str | torch.device, model: Model | None = None, steps: int = 0) -> str:
     """The form that `form` stands for on a torch device; `UserError` for one that cannot run here: nothing falls back.
 

@@ -21,7 +21,7 @@ from ..method.tasks import image, mean_source
 from . import checkpoint as checkpoints
 from .config import Config
 from .evaluation import Evaluation, is_recorded
-from .forms import arithmetic, choose, compiled_loss, repeatable
+from .forms import arithmetic, check_device, choose, compiled_loss, repeatable
 from .snapshots import Snapshots, is_point, next_point
 
 NUMERICS = 1  # raise it with every change to method, data or training that can change a number of a run
@@ -74,6 +74,9 @@ def initial_model(config: Config, data: Dataset, device: torch.device, own: Mode
     """
     if own is not None and own.image != data.train.shape[1:]:
         raise UserError(f"the model is for images of shape {own.image}, the data set's are {tuple(data.train.shape[1:])}.")
+    if own is None and tuple(data.train.shape[2:]) != (config.size, config.size):
+        raise UserError(f"the configuration is for images of {config.size} x {config.size} pixels, the data set's are "
+                        f"{' x '.join(map(str, data.train.shape[2:]))}: load it with size={config.size}.")
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         try:
@@ -318,6 +321,7 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
         TrainingFailed: with the last good state, if a loss is NaN or infinite.
     """
     turn = turn or nullcontext()
+    check_device(device)
     with begun(config, data, device, form, checkpoint and Path(checkpoint), turn, model) as run:
         saved = time.monotonic()
         if publish and run.done >= run.steps:  # an earlier training was stopped just before it could

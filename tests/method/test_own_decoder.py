@@ -97,6 +97,37 @@ def test_images_that_a_decoder_couples_in_a_way_of_its_own_are_seen():
         Model(Centred(), 6, "bernoulli", (3, 6, 10))
 
 
+def test_chance_that_a_decoder_draws_by_itself_in_training_is_seen():
+    class Noisy(Residual):
+        def forward(self, z):
+            return nn.functional.dropout(super().forward(z), 0.3, self.training)
+
+    with pytest.warns(UserWarning, match="reference form"):
+        model = Model(Noisy(), 6, "bernoulli", (3, 6, 10)).double()
+    fast, reference = both_forms(model)
+    assert torch.equal(fast[1], reference[1])
+    assert model.ready().form == "fast form"
+
+
+def test_attention_which_takes_another_path_without_gradients():
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.mix = nn.Linear(6, 6 * 8), nn.MultiheadAttention(8, 2, batch_first=True)
+            self.last = nn.Linear(8, 10)
+
+        def forward(self, z):
+            h = self.tokens(z).view(-1, 6, 8)
+            return self.last(self.mix(h, h, h)[0])[:, None]
+
+    with pytest.warns(UserWarning, match="reference form"):
+        model = Model(Attention(), 6, "bernoulli", (1, 6, 10)).ready()
+    x = X[:, :1].float()
+    with torch.no_grad():
+        z = model.encode(x)
+    torch.testing.assert_close(z, model.encode(x).detach())
+
+
 @pytest.mark.parametrize("middle", SLOW, **named)
 def test_using_a_model_with_stock_layers_changes_nothing(middle):
     model = model_of(middle=middle)
@@ -146,6 +177,8 @@ def test_the_library_s_loop_trains_it_too():
     (Residual(3), {"latents": 7}, r"cannot decode latents of shape \(n, 7\)"),
     (Residual(3), {"image": (3, 10, 6)}, r"outputs \(n, 3, 10, 6\)"),
     (Residual(3), {"likelihood": "bernouli"}, "unknown likelihood 'bernouli'; known: squared_error, bernoulli"),
+    (Residual(3), {"latents": 0}, "latents must be a whole number of at least 1, not 0"),
+    (Residual(3), {"image": (3, 0, 10)}, r"image must be the shape \(C, H, W\) of the images, not \(3, 0, 10\)"),
     (Residual(3), {"fractions": (0.5, 1.0)}, "only an implicit decoder has coordinates"),
 ])
 def test_what_does_not_fit_is_said_at_once(decoder, options, message):

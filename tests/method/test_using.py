@@ -172,3 +172,20 @@ def test_the_default_is_population_wherever_it_is_defined():
                           ({"decoder": "siren"}, "population")):
         model = build(Config(**{"size": 8, "filters": 2} | changes), 1).ready()
         assert not model.training and model.statistics.mode == mode
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"steps": 0}, "the setting steps must be a whole number of at least 1, not 0"),
+    ({"steps": 2.5}, "steps must be a whole number of at least 1, not 2.5"),
+    ({"step_size": -1.0}, "step_size must be a number of at least 0, not -1.0"),
+    ({"exact": 3}, "exact must be True or False, not 3"),
+])
+def test_a_setting_that_cannot_be_is_told(settings, message):
+    model = gon()
+    with pytest.raises(ValueError, match=message), model.inferring(**settings):
+        pass
+
+
+def test_pictures_that_are_no_numbers_are_told():
+    with pytest.raises(ValueError, match=r"values in \[0, 1\], not from nan"):
+        gon().encode(torch.full((2, 1, 8, 8), torch.nan))

@@ -24,6 +24,7 @@ from gonlib.runs.store import Store, find_run
 from gonlib.training import loop
 from gonlib.training.config import Config
 from gonlib.training.evaluation import evaluate
+from gonlib.training.forms import check_device
 
 TINY = Config(train_images=128, test_images=64, epochs=2, filters=2, latents=4)
 LONG = TINY.replace(epochs=6, batch_size=16, snapshots=True)
@@ -253,12 +254,12 @@ def test_a_device_that_is_not_there_is_told_and_nothing_falls_back(tmp_path, mon
         Store(tmp_path).run(TINY, device="cuda")
     for wrong in ("gpu", "cuda:x", "cpu:1", ""):
         with pytest.raises(UserError, match="unknown device"):
-            store.check_device(wrong)
+            check_device(wrong)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert store.check_device("cuda:0") == "cuda:0"
+    assert check_device("cuda:0") == "cuda:0"
     with pytest.raises(UserError, match="no CUDA device number 1; there are 1"):
-        store.check_device("cuda:1")
+        check_device("cuda:1")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -355,9 +356,10 @@ def test_a_different_result_is_reported_and_not_overwritten(trained, tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_a_damaged_run_elsewhere_is_reported_and_skipped(trained, tmp_path):
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "config.json"])
+def test_a_damaged_run_elsewhere_is_reported_and_skipped(trained, tmp_path, name):
     other, folder = copy(trained, tmp_path / "a")
-    (folder / "metrics.json").write_text("{")
+    (folder / name).write_text("{")
     report = Store(tmp_path / "b").merge(other.root)
     assert (report.damaged, report.copied) == ([TINY.hash], [])
     assert list((tmp_path / "b").iterdir()) == []

@@ -474,3 +474,12 @@ def test_running_statistics_ruin_a_gon():
 def test_the_mean_image_is_the_training_set_s(digits):
     model = Training(tiny(), digits).model
     torch.testing.assert_close(model.mean_image, digits.train.float().mean(0) / 255)
+
+
+def test_data_of_another_size_and_a_device_that_is_not_there_are_told(digits, monkeypatch):
+    with pytest.raises(UserError, match="for images of 16 x 16 pixels, the data set's are 8 x 8: load it with size=16"):
+        train(tiny(size=16), digits)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device, message in (("cuda", "no CUDA device is available"), ("gpu", "unknown device 'gpu'")):
+        with pytest.raises(UserError, match=message):
+            train(tiny(), digits, device)

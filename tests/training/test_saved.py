@@ -122,3 +122,8 @@ def test_onnx_takes_the_decoder(name, tmp_path):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {session.get_inputs()[0].name: z.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), model.decode(z).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        gon().save(tmp_path / "none" / "gon.safetensors")
