@@ -8,7 +8,8 @@ Any other module from (n, k) to (n, C, H, W) is a decoder too. What it may offer
 * `resizable = True`, if `forward(z, size)` draws images of any size.
 * `points`, the numbers of the points of its grid to work on, if it can work on some of them (see `Model.sampling`).
 * `averaged_over`, what the published code divides a squared error by (see `SquaredError.published_scale`).
-* `from_config(config, channels, final)` and a line in `DECODERS`, to be named in a configuration.
+* `from_config(config, channels, final)` and a line in `DECODERS`, to be named in a configuration; `fields` names those
+  of the configuration that are its own, so that the others rename no run. Without it every field counts.
 """
 
 import math
@@ -129,6 +130,8 @@ class ConvDecoder(nn.Module):
     Source: section 4 and the published code.
     """
 
+    fields = ("filters", "spatial", "activation", "batchnorm", "bn_eps")
+
     def __init__(self, latents: int = 32, filters: int = 16, channels: int = 1, size: int = 32, spatial: int = 1,
                  activation: str = "elu", batchnorm: bool = True, bn_eps: float = 1e-5, final: str = "sigmoid") -> None:
         super().__init__()
@@ -210,6 +213,7 @@ class ImplicitDecoder(nn.Module):
     """
 
     resizable = True
+    fields = ("hidden", "layers", "omega")
 
     def __init__(self, latents: int = 32, channels: int = 1, size: int = 28, hidden: int = 256, layers: int = 4,
                  omega: float = 30.0) -> None:

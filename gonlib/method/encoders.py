@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .decoders import Activation
+from .decoders import Activation, TransposedConvolution
 from .inference import FixedNoise, InferenceRule
 from .normalisation import BatchNorm
 
@@ -30,6 +30,8 @@ class Encoder(InferenceRule):
 
     Source: section 4, Table 1.
     """
+
+    fields = ("encoder_batchnorm",)
 
     def __init__(self, decoder: nn.Module, channels: int, activation: str = "elu", batchnorm: bool = True,
                  bn_eps: float = 1e-5) -> None:
@@ -72,6 +74,8 @@ class TiedEncoder(InferenceRule):
     Source: section 4, Table 1.
     """
 
+    fields = ("encoder_batchnorm",)
+
     def __init__(self, decoder: nn.Module, channels: int, activation: str = "elu", batchnorm: bool = True,
                  bn_eps: float = 1e-5) -> None:
         super().__init__()
@@ -100,8 +104,9 @@ class TiedEncoder(InferenceRule):
         return x.flatten(1)
 
 
-def blocks_of(decoder: nn.Module, otherwise: str) -> list[nn.ConvTranspose2d]:
+def blocks_of(decoder: nn.Module, otherwise: str) -> list[TransposedConvolution]:
     """The blocks of a convolutional decoder, from the image to the latents; ValueError(otherwise) if it has none."""
-    if not hasattr(decoder, "blocks"):
+    blocks = getattr(decoder, "blocks", None)
+    if not isinstance(blocks, list):
         raise ValueError(otherwise)
-    return decoder.blocks[::-1]
+    return blocks[::-1]

@@ -27,6 +27,7 @@ class FreeLatents(InferenceRule):
     Source: Table 1; Bojanowski et al. 2018.
     """
 
+    fields = ("free_learning_rate", "free_steps")
     settings = ("learning_rate", "fit_steps")
     not_stored = ("table", "moments", "visits")  # the training images' own latents
     costly, sees_images, compiles = True, False, False

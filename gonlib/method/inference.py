@@ -47,18 +47,18 @@ class InferenceRule(nn.Module):
     """How a model finds the latents of images; a rule overrides what differs from these answers.
 
     Attributes:
+        fields: names of a configuration's fields that are the rule's own; without them every field counts.
         settings: names of attributes that `Model.inferring` may change for a while.
         not_stored: names of the rule's buffers that are not stored with a trained model.
         costly: whether unseen images take an optimisation each, so that evaluations are rare.
         sees_images: whether latents are computed from the image; else there is no source or class to infer from.
         compiles: whether `forward` may be compiled.
-        random: whether latents depend on random numbers of the rule's own.
-        affine: whether z is an affine function of the cotangents of the loss.
     """
 
+    fields: tuple[str, ...]
     settings: tuple[str, ...] = ()
     not_stored: tuple[str, ...] = ()
-    costly, sees_images, compiles, random, affine = False, True, True, False, False
+    costly, sees_images, compiles = False, True, True
 
     @classmethod
     def from_config(cls, config, decoder: nn.Module, channels: int, images: int) -> "InferenceRule":
@@ -77,6 +77,16 @@ class InferenceRule(nn.Module):
             noise: the random numbers to use; without them a rule draws, in training, from `model.noise`.
         """
         raise NotImplementedError
+
+    @property
+    def random(self) -> bool:
+        """Whether latents depend on random numbers of the rule's own."""
+        return False
+
+    @property
+    def affine(self) -> bool:
+        """Whether z is an affine function of the cotangents of the loss."""
+        return False
 
     def prepare(self, model: "Model") -> Any:
         """What is the same for all batches of an evaluation, to be computed once; None for nothing."""

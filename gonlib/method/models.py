@@ -264,11 +264,12 @@ class Model(nn.Module):
         noise = None if self.training else self.fixed_noise(len(x))
         with self.sampling(self.task.source(x), inner) as pixels:
             z = self.inference(self, pixels, index, noise=noise)
-        loss = 0.0 if self.classifier is None else self.classifier.loss(z, labels)
-        if not self.task.draws:
-            return loss
+        named = None if self.classifier is None else self.classifier.loss(z, labels)
+        if named is not None and not self.task.draws:
+            return named
         with self.sampling(x, outer) as pixels:
-            return self.loss_at(pixels, z) + loss
+            drawn = self.loss_at(pixels, z)
+        return drawn if named is None else drawn + named
 
     @contextmanager
     def sampling(self, x: Float[Tensor, "n c h w"], fraction: float, generator: torch.Generator | None = None,

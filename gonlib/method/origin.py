@@ -33,6 +33,7 @@ class OriginGradient(InferenceRule):
     Source: equations 6-9 and 12.
     """
 
+    fields = ("inner_steps", "step_size", "detach", "origin_sd", "add_origin", "latent_scale")
     settings = ("steps", "step_size", "detach", "origin_sd", "add_origin", "exact")
 
     def __init__(self, steps: int = 1, step_size: float = 1.0, detach: bool = False, origin_sd: float = 0.0,

@@ -135,19 +135,15 @@ class Config:
 
     def irrelevant(self) -> set[str]:
         """The fields that cannot change anything in this configuration, whatever their value."""
-        conv, origin, free = self.decoder == "conv", self.inference == "origin", self.inference == "free"
-        normalised = conv and self.batchnorm
-        rules = [
-            ({"hidden", "layers", "omega"}, not conv),
-            ({"filters", "spatial", "activation", "batchnorm"}, conv),
-            ({"bn_eps"}, normalised),
-            ({"encoder_batchnorm"}, normalised and not origin and not free),
-            ({"inner_steps", "step_size", "detach", "origin_sd", "latent_scale"}, origin),
-            ({"add_origin"}, origin and self.origin_sd > 0),
-            ({"free_learning_rate", "free_steps"}, free),
-            ({"kl_anneal"}, self.variational),
-        ]
-        return {name for names, matters in rules if not matters for name in names}
+        parts = DECODERS[self.decoder], RULES[self.inference]
+        own = [{*part.fields} for registry in (DECODERS, RULES) for part in registry.values() if hasattr(part, "fields")]
+        used = {*parts[0].fields, *parts[1].fields} if all(hasattr(part, "fields") for part in parts) else set().union(*own)
+        idle = set().union(*own) - used
+        if "batchnorm" in idle or not self.batchnorm:
+            idle |= {"bn_eps", "encoder_batchnorm"}
+        if "origin_sd" in idle or self.origin_sd == 0:
+            idle |= {"add_origin"}
+        return idle if self.variational else idle | {"kl_anneal"}
 
 
 ASKED = {f.name for f in dataclasses.fields(Config) if f.metadata.get("asked")}
