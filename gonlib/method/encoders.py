@@ -104,4 +104,4 @@ def blocks_of(decoder: nn.Module, otherwise: str) -> list[nn.ConvTranspose2d]:
     """The blocks of a convolutional decoder, from the image to the latents; ValueError(otherwise) if it has none."""
     if not hasattr(decoder, "blocks"):
         raise ValueError(otherwise)
-    return decoder.blocks[::-1]
+    return list(decoder.blocks)[::-1]

@@ -130,6 +130,7 @@ class Repeatable:
         self.graph, self.recorded = graph or CudaGraph(generators), False
 
     def __call__(self) -> None:
+        """Do the work once."""
         if not self.recorded:
             self._record()
         self.graph.replay()
