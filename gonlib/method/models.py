@@ -261,7 +261,7 @@ class Model(nn.Module):
             z = self.inference(self, pixels, index, noise=noise)
         loss = 0.0 if self.classifier is None else self.classifier.loss(z, labels)
         if not self.task.draws:
-            return loss  # type: ignore[return-value] (of a classifier)
+            return loss  # type: ignore[return-value]
         with self.sampling(x, outer) as pixels:
             return self.loss_at(pixels, z) + loss
 
