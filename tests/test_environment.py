@@ -198,9 +198,15 @@ def test_make_test_can_round_as_other_processors_do(cpu, expected):
     assert ("ATEN_CPU_CAPABILITY" in done.stdout) == bool(expected)
 
 
-def test_readmes_example_of_the_library_runs(capsys):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+def test_readmes_examples_of_the_library_run(capsys, tmp_path, monkeypatch):
+    first, second = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
     names = {}
-    exec(code.replace("epochs=5", "steps=3"), names)
-    assert names["z"].shape == (8, 32) and names["images"].shape == (8, 1, 32, 32)
+    exec(first.replace("epochs=5", "steps=3"), names)
+    x, z, gon = names["x"], names["z"], names["gon"]
+    assert z.shape == (8, 32) and names["images"].shape == (8, 1, 32, 32)
     assert float(capsys.readouterr().out) > 0
+    assert (x.flatten(1) / 255 @ names["matrix"].T + names["offset"] - z).norm() < 1e-3 * z.norm()
+    assert (gon.encode(x) == z).all()  # saved and loaded; what was called in between changed nothing
+    exec(second, names)
+    assert names["pictures"].shape == x.shape

@@ -6,6 +6,8 @@ Napoleon reads their sections (Args, Returns, ...); what is left to do is that n
 import re
 from typing import Any
 
+SIGNS = re.compile(r"(^ *\* )|([\\*|]|_(?=\W|$))", re.MULTILINE)  # a bullet, which stays; signs that could be markup
+
 
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx calls this."""
@@ -18,6 +20,6 @@ def setup(app: Any) -> dict[str, bool]:
 def escape(lines: list[str]) -> None:
     """Change docstring lines in place into safe reStructuredText: code spans as literals, other signs escaped."""
     parts = re.split(r"`+([^`]*)`+", "\n".join(lines))
-    text = [re.sub(r"([\\*|]|_(?=\W|$))", r"\\\1", part) for part in parts[::2]]
+    text = [SIGNS.sub(lambda sign: sign[1] or "\\" + sign[2], part) for part in parts[::2]]
     code = [f"\\ ``{part}``\\ " if part.strip() else "" for part in parts[1::2]] + [""]
     lines[:] = "".join(a + b for a, b in zip(text, code, strict=True)).replace("\n\\ ``", "\n``").split("\n")

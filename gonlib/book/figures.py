@@ -85,6 +85,10 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
     names = list(dict.fromkeys(data[hue]))
     palette = {n: COLOURS.get(n, sns.color_palette("colorblind")[i % 10]) for i, n in enumerate(names)}
     sns.lineplot(data, x=x, y=y, hue=hue, errorbar="sd", palette=palette, ax=ax, lw=1.6)
+    for name in names:  # where it ends: runs grow, and not all are equally far
+        part = data[data[hue] == name]
+        last = part[part[x] == part[x].max()]
+        ax.scatter(last[x].iloc[0], last[y].mean(), s=14, color=[palette[name]], zorder=3)
     ax.set(xlabel={"seconds": "seconds of training"}.get(x, x), ylabel=label, yscale="log" if log else "linear")
     if x == "epoch":
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

@@ -171,7 +171,7 @@ def celeba(root: Path) -> Arrays:
     parts, people = (_celeba_table(folder / name) for name in ("list_eval_partition.txt", "identity_CelebA.txt"))
     if not archive.exists() and not unpacked.is_dir():
         _fetch_celeba(archive)
-    with zipfile.ZipFile(archive) if archive.exists() else contextlib.nullcontext() as opened:
+    with _unzipped(archive) if archive.exists() else contextlib.nullcontext() as opened:
         for part, number in (("train", 0), ("test", 2)):
             names = [name for name, its_part in parts.items() if its_part == number]
             raw = (_member(opened, f"img_align_celeba/{name}") if opened else (unpacked / name).read_bytes()
@@ -201,6 +201,13 @@ def _celeba_table(path: Path) -> dict[str, int]:
         raise ValueError(f"{path} is not the published file: it is damaged, delete it")
     rows = (line.split() for line in path.read_text(encoding="ascii").splitlines())
     return {name: int(number) for name, number in rows}
+
+
+def _unzipped(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as fault:
+        raise ValueError(f"{path} is not a whole zip archive: it is damaged, delete it") from fault
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -263,7 +270,7 @@ def coil20(root: Path) -> Arrays:
     if not archive.exists():
         fetch(COIL20_URL, archive)
     images = np.zeros((1440, 128, 128), np.uint8)
-    with zipfile.ZipFile(archive) as files:
+    with _unzipped(archive) as files:
         names = {tuple(map(int, found.groups())): name for name in files.namelist()
                  if (found := re.search(r"(?:^|/)obj(\d+)__(\d+)\.png$", name))}
         wanted = [(thing, view) for thing in range(1, 21) for view in range(72)]

@@ -9,22 +9,25 @@ if TYPE_CHECKING:
     from .models import Model
 
 
-def images(x: Tensor, model: "Model", values: bool = False) -> None:
-    """Raise ValueError unless x are images (n, C, H, W) for a model.
+def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:
+    """Images (n, C, H, W) for a model as floats in [0, 1]: uint8 levels are divided by 255; ValueError if they are none.
 
     `values` asks for values that can be meant as [0, 1], too; on a GPU that would have to wait, so it is left out there.
     """
     wanted = f"(n, {', '.join(map(str, model.image))})"
     if not isinstance(x, Tensor):
         raise ValueError(f"images must be a torch tensor of shape {wanted}, not {type(x).__name__}")
-    if not x.is_floating_point():
-        raise ValueError(f"images must be floats in [0, 1], not {_name(x.dtype)}: divide by 255")
+    if x.dtype != torch.uint8 and not x.is_floating_point():
+        raise ValueError(f"images must be floats in [0, 1] or uint8 levels, not {_name(x.dtype)}")
     if x.ndim != 4 or tuple(x.shape[1:]) != model.image:
         hint = "; add a first dimension for the batch: x[None]" if tuple(x.shape) == model.image else ""
         raise ValueError(f"images must have the shape {wanted}, not {tuple(x.shape)}{hint}")
+    if x.dtype == torch.uint8:
+        x = x.to(model.mean_image.dtype) / 255
     _same_kind(x, model, "images")
     if values and x.device.type == "cpu" and x.numel() and (x.amax() > 2 or x.amin() < -1):
         raise ValueError(f"images must have values in [0, 1], not from {x.amin():.4g} to {x.amax():.4g}")
+    return x
 
 
 def latents(z: Tensor, model: "Model") -> None:

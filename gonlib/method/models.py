@@ -126,9 +126,9 @@ class Model(nn.Module):
         """Latents of images by the model's inference rule.
 
         Args:
-            x: images (n, C, H, W), values in [0, 1].
+            x: images (n, C, H, W), floats in [0, 1] or uint8 levels.
         """
-        checks.images(x, self, values=True)
+        x = checks.images(x, self, values=True)
         with self._looking(x) as x:
             return self.inference(self, self.task.source(x), noise=self.fixed_noise(len(x)))
 
@@ -248,11 +248,11 @@ class Model(nn.Module):
         equation 12 may be estimated from random coordinates (see `sampling`).
 
         Args:
-            x: images (n, C, H, W).
+            x: images (n, C, H, W), floats in [0, 1] or uint8 levels.
             index: the numbers of the training images, which free latents (GLO) ask for.
             labels: the images' classes, which a classifier asks for.
         """
-        checks.images(x, self)
+        x = checks.images(x, self)
         if self.classifier is not None and labels is None:
             raise ValueError("the loss of a classifier asks for the images' labels")
         inner, outer = self.fractions if self.training else (1.0, 1.0)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .. import files
 from ..data import Dataset, load
 from ..data.registry import at_hand
@@ -47,7 +49,7 @@ def find_run(config: Config, stores: Iterable["Store"]) -> Run | None:
     return max(found, key=lambda run: run.reached.steps, default=None)
 
 
-def load_data(config: Config, device: str = "cpu") -> Dataset:
+def load_data(config: Config, device: str | torch.device = "cpu") -> Dataset:
     """The data set of a config; `UserError` if it is missing or damaged."""
     return load(config.dataset, config.size, config.train_images, config.test_images, device)
 

@@ -117,7 +117,9 @@ def done(runs: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
     runs = runs[runs.state == "done"]
     if metric is None:
         return runs
-    return runs[np.isfinite(runs[metric].astype(float))] if metric in runs else runs[:0]
+    if metric not in runs:  # none has been run
+        return runs[:0].assign(**{metric: pd.Series(dtype=float)})
+    return runs[np.isfinite(runs[metric].astype(float))]
 
 
 def by_column(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -44,7 +44,7 @@ def components_for(dataset, error):
 
 
 def pca_row(runs, recorded):
-    """A row for `figures.table`: the error of PCA with as many components as latents, {(column, source): number}.
+    """A row for `tables.table`: the error of PCA with as many components as latents, {(column, source): number}.
 
     The columns of `runs` and `recorded` (`experiments.collect`) are data sets; PCA of the first is computed here.
     """

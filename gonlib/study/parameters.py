@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import UserError
 
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list",
+         dict: "names and values, written as JSON"}
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 80
@@ -33,10 +34,23 @@ def parse(name: str, text: str, example: Any) -> Any:
     Raises:
         UserError: If the text is none of that type.
     """
+    if isinstance(example, dict):
+        return _object(name, text)
     if isinstance(example, list | tuple) or (example is None and text.startswith("[")):
         kind = example[0] if example else None
         return [_single(item, kind) if isinstance(item, str) else item for item in _items(name, text, example or ())]
     return _single(text, example)
+
+
+def _object(name: str, text: str) -> dict:
+    """The names and values of a text such as {"batch_size": 128}."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f'parameter {name} must be {KINDS[dict]}, such as {{"batch_size": 128}}, not {shown(text)}.')
+    return found
 
 
 def _single(text: str, example: Any) -> Any:

@@ -74,9 +74,9 @@ class Evaluation:
         out = {"error": error} if self.model.task.draws else {}
         if self.labels is not None:
             out["accuracy"] = hits
-        if self.model.likelihood.nats or self.config.variational:
+        if self.model.likelihood.nats or self.model.stochastic is not None:
             out["bits"] = bits_per_dim(loss, self.images[0].numel())
-        if self.config.variational:
+        if self.model.stochastic is not None:
             out["kl"] = kl
         return out
 
@@ -99,7 +99,7 @@ class Evaluation:
             return
         error = (model.decode(z) - x).square().sum()
         loss, kl = torch.zeros_like(error), torch.zeros_like(error)
-        if self.config.variational:
+        if self.model.stochastic is not None:
             kl = model.stochastic(z)[1].sum()
             loss = model.loss_at(x, z, noise.outer).sum() + (1 - model.kl_weight) * kl  # the bound itself, annealed or not
         elif model.likelihood.nats:

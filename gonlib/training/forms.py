@@ -55,6 +55,8 @@ def not_compiled(model: Model) -> str:
     rule = model.inference
     if model.fractions != (1.0, 1.0):
         return "a loss at sampled coordinates cannot be compiled; use the form eager or captured."
+    if not hasattr(model.decoder, "linearise") and rule.shares_origin(model):
+        return "of the fast forms only those of gonlib's own decoders can be compiled; use the form eager or captured."
     if rule.differentiates_twice(model):
         return ("of the origin gradients only the exact single step without noise can be compiled, because the "
                 "others differentiate twice; use the form eager or captured.")

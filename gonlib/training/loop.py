@@ -67,15 +67,21 @@ class Trained:
         return self.model.stored_state(self.state)
 
 
-def initial_model(config: Config, data: Dataset, device: torch.device) -> Model:
-    """The model of a configuration, with the weights that its seed draws and the data set's mean image."""
+def initial_model(config: Config, data: Dataset, device: torch.device, own: Model | None = None) -> Model:
+    """The model of a configuration, with the weights that its seed draws, or a model of the caller's own.
+
+    It knows the data set's mean image and has the run's random numbers.
+    """
+    if own is not None and own.image != data.train.shape[1:]:
+        raise UserError(f"the model is for images of shape {own.image}, the data set's are {tuple(data.train.shape[1:])}.")
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         try:
             classes = 1 + max(int(labels.max()) for labels in (data.train_labels, data.test_labels))
-            model = build(config, data.channels, len(data.train), classes).to(device)
+            model = own.train() if own is not None else build(config, data.channels, len(data.train), classes)
         except ValueError as error:
             raise UserError(f"this configuration has no model: {error}.") from error
+    model = model.to(device)
     source = model.task.source
     model.mean_image.copy_(data.mean_image if source is image else mean_source(source, data.train))
     model.generator = torch.Generator(device).manual_seed(config.seed)
@@ -88,14 +94,15 @@ class Training:
     `form` says how a step runs (forms.py). On a GPU, a run works on a stream of its own: see `working`.
     """
 
-    def __init__(self, config: Config, data: Dataset, device: str | torch.device = "cpu", form: str = "auto"):
+    def __init__(self, config: Config, data: Dataset, device: str | torch.device = "cpu", form: str = "auto",
+                 model: Model | None = None):  # fmt: skip
         self.config, self.data, self.device = config, data, torch.device(device)
         on_gpu = self.device.type == "cuda"
         self.stream, self.launched = torch.cuda.Stream(self.device) if on_gpu else None, []
         if self.stream:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))  # the data come from there
         with self.working():
-            self.model = initial_model(config, data, self.device)
+            self.model = initial_model(config, data, self.device, model)
             self.generator = self.model.generator
             self.batch = min(config.batch_size, len(data.train))
             self.per_epoch = len(data.train) // self.batch
@@ -106,7 +113,7 @@ class Training:
             self.offsets = torch.arange(self.batch, device=self.device)
             self.total = torch.zeros((), device=self.device)  # of the losses of this epoch
             # as published, the mean over the batch and, of squared errors, over the pixels
-            self.outer_scale = 64 * self.model.inner_scale / config.latent_scale
+            self.outer_scale = 64 * self.model.published_scale
             rate = torch.tensor(config.learning_rate, device=self.device) if on_gpu else config.learning_rate
             self.adam = torch.optim.Adam(self.model.parameters(), lr=rate, fused=True, capturable=on_gpu)
             self.loss = compiled_loss(self.model) if "compiled" in self.form else self.model.loss
@@ -274,11 +281,11 @@ class Training:
 
 @contextmanager
 def begun(config: Config, data: Dataset, device: str | torch.device, form: str, checkpoint: Path | None,
-          turn: AbstractContextManager[Any]) -> Iterator[Training]:  # fmt: skip
+          turn: AbstractContextManager[Any], model: Model | None) -> Iterator[Training]:  # fmt: skip
     """Within, a `Training` that is ready for its next step, from its checkpoint or from the beginning."""
     with arithmetic():
         with turn:
-            run = Training(config, data, device, form)
+            run = Training(config, data, device, form, model)
             with run.working():
                 if checkpoint and checkpoint.exists():
                     run.load(checkpoint)
@@ -291,13 +298,15 @@ def begun(config: Config, data: Dataset, device: str | torch.device, form: str, 
 
 
 def train(config: Config, data: Dataset, device: str | torch.device = "cpu", form: str = "auto", *,
-          checkpoint: Path | None = None, save_every: float = 30.0, publish: Callable[[Trained], None] | None = None,
+          model: Model | None = None, checkpoint: Path | None = None, save_every: float = 30.0,
+          publish: Callable[[Trained], None] | None = None,
           deadline: float | None = None, progress: Callable[[float, str], None] | None = None,
           turn: AbstractContextManager[Any] | None = None) -> Trained:  # fmt: skip
     """Train one configuration on a data set.
 
     Args:
         form: how a step runs, one of forms.FORMS.
+        model: a model of your own to train in place of the configuration's, whose schedule it follows.
         checkpoint: a file to go on from; written about every `save_every` seconds and at the end. A training that goes
             on gives the same result as one never stopped (same device and form), and may be asked for more.
         publish: is called after each checkpoint with the run at its newest row.
@@ -309,7 +318,7 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
         TrainingFailed: with the last good state, if a loss is NaN or infinite.
     """
     turn = turn or nullcontext()
-    with begun(config, data, device, form, checkpoint and Path(checkpoint), turn) as run:
+    with begun(config, data, device, form, checkpoint and Path(checkpoint), turn, model) as run:
         saved = time.monotonic()
         if publish and run.done >= run.steps:  # an earlier training was stopped just before it could
             publish(run.result())

@@ -126,7 +126,7 @@ def test_wrong_coil20_archives(tmp_path, views, side, reason):
     with pytest.raises(UserError, match=reason):
         datasets.load("coil20", root=tmp_path)
     truncate(path)
-    with pytest.raises(UserError, match="put coil-20-proc.zip.*in place of damaged"):
+    with pytest.raises(UserError, match="coil-20-proc.zip is not a whole zip.*put coil-20-proc.zip.*in place of damaged"):
         datasets.load("coil20", root=tmp_path)
 
 

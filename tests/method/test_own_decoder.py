@@ -7,10 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from gonlib.data import load
+from gonlib.errors import UserError
 from gonlib.method.likelihoods import LIKELIHOODS
 from gonlib.method.models import Model
 from gonlib.method.normalisation import BatchNorm
 from gonlib.method.origin import OriginGradient
+from gonlib.training.config import Config
+from gonlib.training.loop import train
 
 
 class Residual(nn.Module):
@@ -121,6 +125,19 @@ def test_a_loop_of_ten_lines_trains_it():
     assert losses[-1] < 0.97 * losses[0]
     matrix, offset = model.ready().encoder_matrix()
     torch.testing.assert_close(x.flatten(1) @ matrix.T + offset, model.encode(x), rtol=1e-4, atol=1e-5)
+
+
+def test_the_library_s_loop_trains_it_too():
+    data, decoder = load("patches", 16, 64, 20), nn.Sequential(nn.Linear(4, 3 * 16 * 16), nn.Unflatten(1, (3, 16, 16)))
+    own = Model(decoder, 4, image=(3, 16, 16))
+    config = Config(dataset="patches", size=16, epochs=5, batch_size=16, learning_rate=1e-2)
+    trained = train(config, data, model=own)
+    assert trained.model is own and not own.training and own.statistics.mode == "population"
+    assert trained.history[-1]["test_error"] < 0.9 * trained.history[0]["test_error"]
+    mean = data.train.float().mean(0) / 255
+    torch.testing.assert_close(own.mean_image, mean)
+    with pytest.raises(UserError, match=r"for images of shape \(3, 16, 16\), the data set's are \(1, 16, 16\)"):
+        train(config, load("digits", 16, 64, 20), model=own)
 
 
 @pytest.mark.parametrize("decoder, options, message", [

@@ -122,7 +122,7 @@ def test_inference_mode(name):
 
 X = torch.rand(2, 1, 8, 8)
 WRONG = {
-    "uint8": ((255 * X).byte(), r"floats in \[0, 1\], not uint8: divide by 255"),
+    "int64": ((255 * X).long(), r"floats in \[0, 1\] or uint8 levels, not int64"),
     "one image": (X[0], r"shape \(n, 1, 8, 8\), not \(1, 8, 8\); add a first dimension for the batch: x\[None\]"),
     "no channel": (X[:, 0], r"shape \(n, 1, 8, 8\), not \(2, 8, 8\)"), "flat": (X[0, 0], r"not \(8, 8\)"),
     "colour": (X.expand(2, 3, 8, 8), r"not \(2, 3, 8, 8\)"), "large": (torch.rand(2, 1, 9, 8), r"not \(2, 1, 9, 8\)"),
@@ -131,6 +131,7 @@ WRONG = {
 }
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_images(case):
     x, message = WRONG[case]
@@ -139,6 +140,13 @@ def test_wrong_images(case):
             use(x)
 
 
+def test_levels_are_images_too():
+    model, levels = gon(), (255 * X).byte()
+    assert torch.equal(model.encode(levels), model.encode(levels.float() / 255))
+    assert torch.equal(model.loss(levels), model.loss(levels.float() / 255))
+
+
+@pytest.mark.unchecked
 @pytest.mark.parametrize("z, message", [
     (torch.zeros(2, 5), r"latents must be floats of shape \(n, 4\), not float32 of shape \(2, 5\)"),
     (torch.zeros(4), r"not float32 of shape \(4,\)"), (torch.zeros(2, 4).long(), "not int64"), ([1.0], "not list"),

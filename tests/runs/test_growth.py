@@ -216,7 +216,7 @@ def test_only_numbers_are_kept_where_weights_are_not_wanted(tmp_path):
 def test_a_run_that_failed_answers_for_what_was_good(tmp_path, monkeypatch):
     made, calls, real = Store(tmp_path), itertools.count(1), Model.loss
     good = Store(tmp_path / "good").run(TINY)
-    monkeypatch.setattr(Model, "loss", lambda self, x, index: real(self, x, index) * (math.nan if next(calls) > 15 else 1))
+    monkeypatch.setattr(Model, "loss", lambda self, *given: real(self, *given) * (math.nan if next(calls) > 15 else 1))
     failed = made.run(TINY.replace(epochs=9))
     assert (failed.status, failed.complete, failed.metrics["epochs"]) == ("failed", True, 2)
     assert "epoch 3 (step 18)" in failed.message and not (failed.folder / "checkpoint.safetensors").exists()

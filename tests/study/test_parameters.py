@@ -94,3 +94,10 @@ def test_names_of_data_sets():
             split_names(text)
     with pytest.raises(UserError, match="a name stands twice"):
         split_names("digits digits")
+
+
+def test_further_parameters_are_an_object():
+    assert read("overrides", '{"batch_size": 128, "activation": "relu"}', {}) == {"batch_size": 128, "activation": "relu"}
+    for text in ("batch_size", "[1]", "{", "128"):
+        with pytest.raises(UserError, match="overrides must be names and values, written as JSON"):
+            read("overrides", text, {})
