@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+from collections.abc import Iterable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DENIED = (errno.EACCES, errno.EPERM)
@@ -27,7 +28,7 @@ class UserError(Exception):
     """Bad input: one clear sentence naming what is wrong and what to do (the command line exits with 2)."""
 
 
-def unknown(kind, name, known):
+def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for an unknown `name` of some `kind`, with the nearest `known` names suggested."""
     near = difflib.get_close_matches(str(name)[:100], list(known), n=3, cutoff=0.4)
     names, left = sorted(known)[:MOST_NAMES], len(known) - MOST_NAMES
@@ -36,7 +37,7 @@ def unknown(kind, name, known):
     return UserError(f"unknown {kind} {shortened(repr(name))}; {hint}")
 
 
-def from_system(fault, place):
+def from_system(fault: OSError, place: object) -> UserError:
     """The `UserError` for an `OSError`: which file or folder (else `place`), what is wrong, what to do."""
     path, code = fault.filename or place, fault.errno
     if code in FULL:
@@ -51,13 +52,13 @@ def from_system(fault, place):
     return UserError(f"{path} cannot be read or written: {what}.")
 
 
-def shortened(text, longest=200):
+def shortened(text: str, longest: int = 200) -> str:
     """A text that is at most about `longest` characters, its middle left out if need be."""
     if len(text) <= longest:
         return text
     return f"{text[: longest // 2]} ... ({len(text):,} characters) ... {text[-longest // 4 :]}"
 
 
-def printable(text):
+def printable(text: str) -> str:
     """A name from elsewhere as it can be printed anywhere: what is no printable character is written as an escape."""
     return shortened(text if text.isprintable() else ascii(text)[1:-1])

@@ -14,6 +14,7 @@ import stat
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +28,7 @@ OWNED = re.compile(r"([0-9a-f]{8})-(\d+)-")  # the process that makes one: its m
 DAY = 24 * 3600
 
 
-def given_path(text):
+def given_path(text: str) -> Path:
     """The path that a user gave as text, with `~` for the home folder."""
     if not text:
         raise UserError("an empty path was given where a file or a folder is wanted.")
@@ -37,7 +38,7 @@ def given_path(text):
         return Path(text)
 
 
-def plain(path):
+def plain(path: Path) -> Path:
     """`path`, if it is a plain file that can be opened.
 
     Raises:
@@ -57,7 +58,7 @@ def plain(path):
 
 
 @contextmanager
-def replacing(path, durable=True):
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary file beside `path`, to be written in the block, that then takes its place.
 
     After a crash `path` is the old file or the new one, never a part; if the block fails, the old one stays and the
@@ -80,13 +81,13 @@ def replacing(path, durable=True):
         temporary.unlink(missing_ok=True)
 
 
-def write(path, content):
+def write(path: Path, content: bytes) -> None:
     """Write bytes so that after a crash the file is the old one or the new one, never a part."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
-def write_json(path, value):
+def write_json(path: Path, value: object) -> None:
     """Write a dictionary as strict JSON; NaN and infinities, which JSON lacks, become null."""
     write(path, (json.dumps(_finite(value), indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
@@ -99,7 +100,7 @@ def _finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def place(folder, target):
+def place(folder: Path, target: Path) -> bool:
     """Rename a complete folder to its final name, durably; False if the target is already there."""
     _sync(folder)
     try:
@@ -124,7 +125,7 @@ def _sync(path):
 
 
 @contextmanager
-def scratch(root):
+def scratch(root: Path) -> Iterator[Path]:
     """A temporary folder inside `root`, so that a rename out of it is atomic; removed afterwards."""
     root.mkdir(parents=True, exist_ok=True)
     sweep(root, SCRATCH)
@@ -135,12 +136,12 @@ def scratch(root):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def is_temporary(name):
+def is_temporary(name: str) -> bool:
     """Whether a file or folder of this name is one that is still being made, or that a dead process left."""
     return name.endswith((TEMPORARY, ".new", ".part")) or name.startswith((SCRATCH, ".tmp"))
 
 
-def sweep(folder, beginning=""):
+def sweep(folder: Path, beginning: str = "") -> None:
     """Remove temporary files and folders in `folder` whose names begin so, if the process that made them is dead.
 
     Of a process on another machine, or of an older version, this is not known: theirs go when they are a day old.
@@ -190,7 +191,7 @@ def _machine():
 
 
 @contextmanager
-def locked(folder, waiting):
+def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[Path]:
     """`folder`, made if need be and held by this process alone until the end of the block or of the process.
 
     While another process holds it, `waiting()` is called now and then and may raise. The lock is the file `lock` in the
@@ -240,7 +241,7 @@ def _acquire(path):
 
 
 @contextmanager
-def disk_space(root):
+def disk_space(root: Path) -> Iterator[None]:
     """Turns what the system says of the files of `root` (full, read-only, denied ...) into a `UserError`."""
     try:
         yield

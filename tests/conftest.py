@@ -32,6 +32,13 @@ def checks(request):
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def pytest_collection_modifyitems(items):
+    """Whatever looks at the whole book is slow: somebody has to build it first."""
+    for item in items:
+        if "smoke_book" in item.fixturenames:
+            item.add_marker("slow")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Tests marked `traced` run in a process of their own that never had those checks: torch.compile cannot see through."""

@@ -80,7 +80,7 @@ def test_run_trains_what_is_missing_and_says_so(here, capsys, monkeypatch):
     assert len(lines) == 5
     assert re.fullmatch(r"small / GON / digits, seed 0: done, test_error [\d.]+, [\d.]+ s, run [0-9a-f]{16}", lines[0])
     assert [line.split(":")[0] for line in lines[1:4]] == [
-        "small / GON / digits, seed 1", "small / AE / digits, seed 0", "small / AE / digits, seed 1"]  # fmt: skip
+        "small / GON / digits, seed 1", "small / AE / digits, seed 0", "small / AE / digits, seed 1"]
     assert lines[4] == "4 runs trained, 0 were there already, 0 left."
     monkeypatch.setattr(loop, "train", None)
     assert call(capsys, "run", "small") == (0, "0 runs trained, 4 were there already, 0 left.\n", "")
@@ -112,6 +112,7 @@ def test_a_failed_run_is_listed_and_the_others_go_on(here, capsys):
     assert "is failed (the loss became NaN" in call(capsys, "why", "breaking/NaN")[1]
 
 
+@pytest.mark.slow
 def test_a_budget_stops_cleanly_and_the_next_call_gives_the_same(here, capsys):
     longer = ["-p", "epochs", "4", "-p", "batch_size", "16", "-p", "seeds", "1"]
     assert call(capsys, "run", "small", *longer, "--store", here / "whole")[0] == 0
@@ -241,7 +242,7 @@ def test_why_names_what_differs(here, capsys, monkeypatch):
     ("why smal", "unknown run or cell 'smal'; did you mean small"),
     ("merge nowhere", "there is no file or folder nowhere to merge."),
     ("merge . --into elsewhere", "argument --into: invalid choice: 'elsewhere'"),
-])  # fmt: skip
+])
 def test_bad_input_is_one_sentence_and_nothing_starts(here, capsys, arguments, said):
     code, out, err = call(capsys, *arguments.split())
     assert (code, out) == (2, "")
@@ -277,7 +278,7 @@ def test_parameters_are_those_of_the_profile_then_the_group_then_the_overrides(h
     assert profiles.parameters(groups, "a", known=known) == known | {"epochs": 3, "dataset": "patches"}
     assert profiles.parameters(groups, "b", known=known)["epochs"] == 2
     assert profiles.parameters(None, "a", {"datasets": "mnist", "learning_rate": 1}, known) == known | {
-        "dataset": "mnist", "learning_rate": 1.0}  # fmt: skip
+        "dataset": "mnist", "learning_rate": 1.0}
     assert profiles.parameters(groups, "a", {"models": "AE"}, known)["models"] == ["AE"]
     assert profiles.parameters(groups, "a", {"free": 3}, known)["free"] == 3
     assert profiles.parameters("quick", "small")["seeds"] == 2
@@ -350,6 +351,7 @@ def test_messages_stay_short(here, capsys):
         assert len(err) < 3500
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_starts_it_says_nothing_of_python(tmp_path):
     """Ctrl-C in the first moments, when the large libraries are still being loaded."""
     for wait in (0.3, 0.8, 1.5):
@@ -391,6 +393,7 @@ def test_a_user_without_a_name_or_a_home(here, capsys, monkeypatch):
     assert os.environ["USER"] == f"uid-{os.getuid()}" and os.environ["HOME"]
 
 
+@pytest.mark.slow
 def test_warnings_that_the_reader_made_errors_end_nothing(here):
     command = [sys.executable, "-m", "gonlib", "run", "gon", "--profile", "smoke", "--store", here / "store"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONWARNINGS": "error"}, capture_output=True, text=True)

@@ -332,7 +332,7 @@ def scaling(device, seconds=1.5):
         share = min(1.0, 784 / size**2)
         works = {v: step_of(v, "SIREN 32x3", small, device, form, size=size) for v in (REFERENCE, EXACT)}
         works["exact, 784 coordinates"] = step_of(EXACT, "SIREN 32x3", small, device, form, size=size,
-                                                  inner_fraction=share, outer_fraction=share)  # fmt: skip
+                                                  inner_fraction=share, outer_fraction=share)
         yield rows_of(f"image size {size}: SIREN 32x3", works, small, device, seconds=seconds)
     for size in (32, 64, 128, 256):
         works = {v: step_of(v, "conv 32/16", small, device, form, size=size) for v in (REFERENCE, EXACT, AE)}

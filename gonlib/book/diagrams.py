@@ -10,7 +10,7 @@ from ..method.decoders import count_parameters
 from ..method.models import MODELS, build
 
 TITLES = {"VAE": "(a) VAE: two networks", "GON": "(b) GON: one network, used twice",
-          "implicit GON": "(c) implicit GON: F over coordinates", "VGON": "(d) variational GON"}  # fmt: skip
+          "implicit GON": "(c) implicit GON: F over coordinates", "VGON": "(d) variational GON"}
 TENSOR, NETWORK, LOSS, INK, GRADIENT = "#EEF1F5", "#CFE3F3", "#F7DCC8", "#222222", "#C04A00"
 TOP, BOTTOM = 2.3, 0.4  # height of the two rows of a diagram: the pass at the origin, the pass at the latent
 
@@ -49,7 +49,7 @@ def shapes(config, channels):
     model = build(config, channels)
     n, size = config.batch_size, config.size
     found = {"x": f"{n}×{channels}×{size}×{size}", "z": f"{n}×{config.latents}",
-             "F": f"{count_parameters(model.decoder):,}"}  # fmt: skip
+             "F": f"{count_parameters(model.decoder):,}"}
     if hasattr(model.decoder, "coordinates"):
         found["c"] = f"{size**2}×2"
     if model.stochastic is not None:
@@ -78,7 +78,7 @@ def _gon(config, channels):
     implicit, variational = "c" in text, "stochastic" in text
     nodes = {"z0": Node("tensor", r"$\mathbf{z}_0 = \mathbf{0}$", 0.5, TOP, text["z"]),
              "z": Node("tensor", r"$\mathbf{z} = -\nabla_{\mathbf{z}_0}\mathcal{L}$", 0.5, BOTTOM, text["z"]),
-             "y": Node("tensor", r"$F(\mathbf{z})$", 4.6, BOTTOM, text["x"])}  # fmt: skip
+             "y": Node("tensor", r"$F(\mathbf{z})$", 4.6, BOTTOM, text["x"])}
     arrows, start = [], {"z0": "z0", "z": "z"}
     if implicit:
         nodes["c"] = Node("tensor", r"$\mathbf{c}$", 1.75, (TOP + BOTTOM) / 2, text["c"])
@@ -99,7 +99,7 @@ def _gon(config, channels):
     nodes["L0"] = Node("loss", r"$\mathcal{L}$", 5.9, TOP)
     nodes["L"] = Node("loss", r"$\mathcal{L}$", 5.9, BOTTOM)
     arrows += [("Fz0", "y0"), ("Fz", "y"), ("y0", "L0"), ("y", "L"), ("x", "L0"), ("x", "L"), ("L0", "z0", "back"),
-               ("z0", "z", "down")]  # fmt: skip
+               ("z0", "z", "down")]
     return nodes, arrows
 
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .normalisation import BatchNorm
+from .normalisation import BatchNorm, LayerMap
 
 # name: (function, its derivative). The derivative is written out because the exact form of the origin
 # gradient (shared_origin.py) is ordinary code that autograd differentiates once more: f'' comes from here.
@@ -75,7 +75,7 @@ class Activation(nn.Module):
         """Its derivative at each number."""
         return (ACTIVATIONS.get(self.name) or OUTPUTS[self.name])[1](x)
 
-    def linearise(self, x: Float[Tensor, "*shape"], copies: int):
+    def linearise(self, x: Float[Tensor, "*shape"], copies: int) -> LayerMap:
         """(output, push, pull) at x: tangents and cotangents are multiplied by the slope."""
         slope = self.derivative(x)
         return self(x), slope.mul, slope.mul
@@ -91,7 +91,7 @@ class TransposedConvolution(nn.ConvTranspose2d):
     def __init__(self, wide: int, narrow: int, stride: int, padding: int) -> None:
         super().__init__(wide, narrow, 4, stride, padding)
 
-    def linearise(self, x: Float[Tensor, "1 c h w"], copies: int):
+    def linearise(self, x: Float[Tensor, "1 c h w"], copies: int) -> LayerMap:
         """(output, push, pull) at x: the map without its bias, and its transpose."""
         if x.shape[2:] == (1, 1) and self.padding == (0, 0):  # from a single pixel it is a matrix product
             matrix, sides = self.weight.flatten(1), self.weight.shape[1:]

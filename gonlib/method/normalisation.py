@@ -1,6 +1,6 @@
 """Batch normalisation that can tell the inner passes of a GON, at the origin, from its latent pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+
+# A layer at one input: its output, and what it makes of tangents (push) and of cotangents (pull).
+LayerMap = tuple[Tensor, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 MODES = ("batch", "population", "running")
 
@@ -79,7 +82,7 @@ class BatchNorm(nn.Module):
         """Whether a pass at the origin is normalised by its own mean and variance."""
         return self.training or self.statistics.mode != "running"
 
-    def linearise(self, x: Float[Tensor, "1 c h w"], copies: int):
+    def linearise(self, x: Float[Tensor, "1 c h w"], copies: int) -> "LayerMap":
         """Output at one input that `copies` images share, and the layer's linear map there: (output, push, pull).
 
         With statistics of its own, `push` holds them fixed, and `pull` does so for all rows but the last: that row is

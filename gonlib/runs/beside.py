@@ -27,7 +27,7 @@ def measure(run: Run, data: Dataset, device: str) -> dict:
     if config.inference != "free":
         parts = {"train": (data.train[:some], data.train_labels[:some])} | parts
     row = {"epoch": run.asked.epochs, "step": run.asked.steps,
-           "evaluation": config.look[0], "free_steps": config.look[1]}  # fmt: skip
+           "evaluation": config.look[0], "free_steps": config.look[1]}
     for part, (images, labels) in parts.items():
         measured = Evaluation(model, images, config, labels=labels if named else None)()
         row |= {f"{part}_{key}": value for key, value in measured.items()}

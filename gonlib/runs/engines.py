@@ -162,7 +162,7 @@ def _place(store):
 
 
 def on_ray(configs: Iterable[Config], store: Store, gpus_per_run: float = 0.0, deadline: float | None = None,
-           **options: Any) -> Iterator[tuple[Config, Run]]:  # fmt: skip
+           **options: Any) -> Iterator[tuple[Config, Run]]:
     """Train as tasks of a Ray cluster (RAY_ADDRESS, else one of this machine's own), `gpus_per_run` each.
 
     The store and the data must be in folders that all machines share. A run whose worker is lost goes on from its

@@ -74,7 +74,7 @@ def as_usual(row: dict) -> dict:
 def rows_with_looks(run: Run) -> list[tuple[tuple[str, int], dict]]:
     """All numbers of a run as (look, row of the table beside its history)."""
     return [(look, row | {"evaluation": look[0], "free_steps": look[1]})
-            for look, rows in run.numbers.items() for row in rows.values()]  # fmt: skip
+            for look, rows in run.numbers.items() for row in rows.values()]
 
 
 class Journal:

@@ -6,6 +6,7 @@ As a run grows, a file is named after the step of the weights that it was made o
 import io
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def _png(images):
     return content.getvalue()
 
 
-def collected(runs, name):
+def collected(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """The tables kept under a name with finished runs in one, each line with what `experiments.collect` says of its run."""
     parts = []
     for _, run in runs[runs.state == "done"].iterrows():
@@ -101,7 +102,7 @@ def collected(runs, name):
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def gallery(runs, *names):
+def gallery(runs: pd.DataFrame, *names: str) -> dict[str, torch.Tensor]:
     """The pictures kept under some names with runs: {row title: (N, C, H, H)}, made `alike`.
 
     Smaller pictures are enlarged with their pixels left visible; runs without pictures are left out.
@@ -114,7 +115,7 @@ def gallery(runs, *names):
     return alike(found)
 
 
-def alike(pictures):
+def alike(pictures: dict | list) -> Any:
     """{title: (N, C, H, H)}, or pairs of them, with all pictures of the largest size and number of channels among them."""
     pairs = list(pictures.items() if isinstance(pictures, dict) else pictures)
     side = max((strip.shape[-1] for _, strip in pairs), default=0)

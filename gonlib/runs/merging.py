@@ -31,7 +31,7 @@ class Merge:
 
     def __str__(self) -> str:
         counts = [(self.copied, "copied"), (self.grown, "grown"), (self.identical, "already here"),
-                  (self.begun, "only begun, with their checkpoints")]  # fmt: skip
+                  (self.begun, "only begun, with their checkpoints")]
         lines = ["runs: " + ", ".join(f"{len(names)} {what}" for names, what in counts) + "."]
         for names, what in ((self.conflicts, "a different result is here, kept"), (self.damaged, "damaged, skipped"),
                             (self.refused, "refused: not a plain file of a run")):
@@ -96,7 +96,7 @@ def _join(run: Run, mine: Run, further: bool) -> None:
     new, here, long = run.folder, mine.folder, run if further else mine
     own = {row["step"]: set(row) for row in long.recorded.to_dict("records")} | {long.reached.steps: set(long.end)}
     journal.add_beside(here, [row for r in (mine, run) for look, row in journal.rows_with_looks(r)
-                              if look != USUAL or _errors(row) - own.get(row["step"], set())])  # fmt: skip
+                              if look != USUAL or _errors(row) - own.get(row["step"], set())])
     if run.all_snapshots > mine.all_snapshots:
         for name in (SNAPSHOTS, "snapshots.csv"):
             os.replace(new / name, here / name)

@@ -26,7 +26,7 @@ from .run import CHECKPOINT, SNAPSHOTS, USUAL, Run, is_old, read_json
 
 OLD = re.compile(r"[0-9a-f]{16}(\.partial)?")
 FILES = ("config.json", "metrics.json", "history.csv", "provenance.json", "weights.safetensors", CHECKPOINT, SNAPSHOTS,
-         "snapshots.csv", "lock")  # fmt: skip
+         "snapshots.csv", "lock")
 
 
 def old_runs(root: Path) -> list[Path]:
@@ -114,7 +114,7 @@ def _convert(folder: Path, new: Path) -> None:
     metrics |= {"epochs": last.get("epoch", 0), "steps": last.get("step", 0)}
     if config.look != USUAL:
         beside = [row | {"evaluation": config.look[0], "free_steps": config.look[1]} for row in _recorded(history, config)
-                  if any(key.startswith("test_") for key in row)]  # fmt: skip
+                  if any(key.startswith("test_") for key in row)]
         journal.add_beside(new, beside)
         history = [{k: v for k, v in row.items() if not _looked_at(k, config)} for row in history]
         metrics = {k: v for k, v in metrics.items() if not _looked_at(k, config)}
@@ -154,14 +154,14 @@ def _convert_checkpoint(folder: Path, new: Path, config: Config, device: str) ->
     recorded = _recorded(history, config)
     checkpoint.write(new / CHECKPOINT, tensors, {
         "done": meta["done"], "seconds": meta["seconds"], "history": recorded, "last": recorded[-1] if recorded else {},
-        "reconstruct_seconds": 0.0, "snapshots": [], "device": device})  # fmt: skip
+        "reconstruct_seconds": 0.0, "snapshots": [], "device": device})
     channels, images = len(tensors["model.mean_image"]), len(tensors["order"])
     classes = len(tensors.get("model.classifier.linear.bias", ()))
     model = build(config.trajectory, channels, images, classes)
     rows = _recorded(meta["history"], config)
     numbers = {k: v for k, v in rows[-1].items() if k.startswith(("train_", "test_"))} if rows else {}
     facts = {"channels": channels, "images": images, "parameters": count_parameters(model), "status": "done",
-             "seconds": rows[-1]["seconds"] if rows else 0.0}  # fmt: skip
+             "seconds": rows[-1]["seconds"] if rows else 0.0}
     return facts | numbers | ({"classes": classes} if classes else {}), rows
 
 
@@ -176,7 +176,7 @@ def _recorded(history: list[dict], config: Config) -> list[dict]:
     """The rows at points that the history has today; the end stays, whatever it is."""
     per_epoch = history[0]["step"] if history else 1
     return [row for row in history if row["step"] % per_epoch == 0 and
-            is_recorded(row["epoch"], rarely=config.inference == "free")]  # fmt: skip
+            is_recorded(row["epoch"], rarely=config.inference == "free")]
 
 
 def _looked_at(key: str, config: Config) -> bool:
@@ -188,7 +188,7 @@ def _stretch(made: dict, to: int, numerics: int) -> dict:
     """An old provenance as a stretch; where one of several ended was not recorded."""
     known = {k: v for k, v in made.items() if k not in ("data", "earlier")}
     return {"form": "eager", "at_once": 1, "precision": forms.PRECISION, "wall_seconds": 0.0} | known | {
-        "from": 0, "to": to, "numerics": numerics}  # fmt: skip
+        "from": 0, "to": to, "numerics": numerics}
 
 
 def _lost(folder: Path, fresh: Path) -> list[str]:

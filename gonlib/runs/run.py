@@ -154,7 +154,7 @@ class Run:
         facts = {k: v for k, v in self.end.items() if k in FACTS}
         numbers = {k: v for k, v in row.items() if k.startswith(("train_", "test_"))}
         return facts | numbers | {"status": self.status, "epochs": row.get("epoch", 0), "steps": row.get("step", 0),
-                                  "seconds": row.get("seconds", self.end.get("seconds", 0.0))}  # fmt: skip
+                                  "seconds": row.get("seconds", self.end.get("seconds", 0.0))}
 
     @cached_property
     def recorded(self) -> pd.DataFrame:

@@ -62,7 +62,7 @@ class Schedule:
     """
 
     def __init__(self, wanted: Sequence[Wanted], stores: Sequence[Store], engine: Callable, device: str = "cpu",
-                 deadline: float | None = None, keep_weights: bool = True):  # fmt: skip
+                 deadline: float | None = None, keep_weights: bool = True):
         self.todo = {one.config: one for one in in_order(wanted)}
         self.stores, self.engine, self.device, self.deadline = stores, engine, device, deadline
         self.keep_weights, self.left = keep_weights, dict(self.todo)

@@ -102,7 +102,7 @@ class Store:
         return [run for run in found if run]
 
     def run(self, config: Config, device: str = "cpu", progress: Callable[[float, str], None] | None = None,
-            deadline: float | None = None, keep_weights: bool = True, **options: Any) -> Run:  # fmt: skip
+            deadline: float | None = None, keep_weights: bool = True, **options: Any) -> Run:
         """The run of `config`, trained only as far as the store lacks it: a run goes on from where it is.
 
         What is looked at on the way, after the run has passed it (snapshots, other statistics, an end in mid-epoch), is
@@ -222,7 +222,7 @@ class Store:
         return report
 
     def pack(self, path: str | os.PathLike, configs: Sequence[Config] | None = None,
-             weights: bool = True) -> list[str]:  # fmt: skip
+             weights: bool = True) -> list[str]:
         """Write the runs of `configs` (default: all) into one tar; see `packs.pack`.
 
         Checkpoints go with runs that are not yet as far as their config asks; without configs, with all.

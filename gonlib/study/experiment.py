@@ -46,7 +46,7 @@ def title(factors: Mapping, names: Iterable[str]) -> str:
     """The title of a row or column, made from those of a cell's factors that are named."""
     words = [TITLES.get(name, "{}") for name in names]
     texts = [word.format(factors[name]) if isinstance(word, str) else word(factors[name])
-             for name, word in zip(names, words, strict=True)]  # fmt: skip
+             for name, word in zip(names, words, strict=True)]
     return ", ".join(text for text in texts if text)
 
 SEEDS = 1000  # at most: a grid is written out in memory
@@ -181,7 +181,7 @@ def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
         for config in cell.configs:
             found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
             about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "config": config,
-                     "paper": cell.paper, "factors": tuple(cell.factors)}  # fmt: skip
+                     "paper": cell.paper, "factors": tuple(cell.factors)}
             rows.append(_numbers(found) | cell.factors | about)
     return pd.DataFrame(rows)
 
@@ -214,7 +214,7 @@ def _together(runs):
         epoch = min(run.metrics["epochs"] for run in shown)
     kept = [name for name in runs if name not in runs.run.iloc[0].metrics]
     rows = [one[kept].to_dict() | _numbers(run) | {"state": "done", "asked": asked}
-            for (_, one), run in zip(runs.iterrows(), shown, strict=True)]  # fmt: skip
+            for (_, one), run in zip(runs.iterrows(), shown, strict=True)]
     return pd.DataFrame(rows)
 
 

@@ -14,7 +14,7 @@ from .numbers import Html, number, say
 ONE_SEED = 0.05  # without seeds to compare, a difference counts if it exceeds this share of the larger value
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "≈", "mixed": "≈"}
 NO_RUNS = pd.DataFrame({name: pd.Series(dtype=object if name in ("run", "config") else str) for name in (
-    "row", "column", "dataset", "model", "seed", "state", "hash", "run", "config")})  # fmt: skip
+    "row", "column", "dataset", "model", "seed", "state", "hash", "run", "config")})
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def judge(claim, runs, scope="small"):
         scope = "exact"
     given = {name: runs.get(name, NO_RUNS) for name in rule.experiments}
     given = {name: frame[frame.state.isin(["done", "failed"])] if rule.failures else done(frame)
-             for name, frame in given.items()}  # fmt: skip
+             for name, frame in given.items()}
     found = [] if rule.exact and scope in ("part", "small") else [f for f in rule.judge(**_arguments(given)) if f]
     if not found:
         return Verdict(claim, "not yet run", scope=scope)
@@ -139,7 +139,7 @@ def judge_all(claims, runs: dict) -> list[Judgement]:
     divided = {name: divide(name, runs.get(name)) for name in names}
     full, part, small = ({name: parts[i] for name, parts in divided.items()} for i in range(3))
     return [Judgement(_on_which(judge(claim, full, "full"), full), _how_far(judge(claim, part, "part"), part),
-                      judge(claim, small)) for claim in claims]  # fmt: skip
+                      judge(claim, small)) for claim in claims]
 
 
 def _read(claim, runs):

@@ -69,7 +69,7 @@ def softmax_accuracy(data, rank, starts=2, steps=100):
         factors = [torch.randn(*shape, generator=generator).to(train) for shape in ((train.shape[1], rank), (rank, classes))]
         weights = [0.01 * factors[0], factors[1], train.new_zeros(classes)]
         loss = _minimise(lambda w: torch.nn.functional.cross_entropy(train @ w[0] @ w[1] + w[2], data.train_labels)
-                         + 1e-5 * (w[0].square().sum() + w[1].square().sum()), weights, steps)  # fmt: skip
+                         + 1e-5 * (w[0].square().sum() + w[1].square().sum()), weights, steps)
         right = ((test @ weights[0] @ weights[1] + weights[2]).argmax(1) == data.test_labels).float().mean()
         best = min(best, (loss, float(right)))
     return best[1]

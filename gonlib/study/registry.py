@@ -30,7 +30,7 @@ from .experiment import Experiment, collect, curves, split_names  # noqa: F401 (
 
 CHAPTERS = (table1, table2, steps_and_gap, activations, normalisation, architectures, origins, generalisation, settings,
             first_minute, implicit, super_resolution, interpolation, samples, tasks, latents, monte_carlo, linearity,
-            your_images)  # fmt: skip
+            your_images)
 
 # in the order in which GPU time is best spent
 EXPERIMENTS = {made.name: made for made in (
@@ -73,7 +73,7 @@ EXPERIMENTS = {made.name: made for made in (
     monte_carlo.monte_carlo,
     monte_carlo.large,
     your_images.your_images,
-)}  # fmt: skip
+)}
 
 
 def get(name: str) -> Experiment:

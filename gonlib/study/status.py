@@ -80,7 +80,7 @@ def wanted(planned):
     """The runs of planned experiments, for runs/schedule.py, with what each experiment keeps of them."""
     return [Wanted(f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}", config,
                    cell.factors.get("model") in experiment.last, [experiment.finish])
-            for experiment, cells in planned for cell in cells for config in cell.configs]  # fmt: skip
+            for experiment, cells in planned for cell in cells for config in cell.configs]
 
 
 def state(config, stores):

@@ -9,7 +9,7 @@ from .numbers import Html, number, reached, written
 
 
 def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, results_first=False, transpose=False,
-          below=None) -> Html:  # fmt: skip
+          below=None) -> Html:
     """Rows by columns of an experiment: per column the paper's number, the recorded and the just-run one, linked.
 
     Args:

@@ -23,7 +23,7 @@ def is_recorded(epoch: int, rarely: bool = False) -> bool:
 
 
 def evaluate(model: Model, images: UInt8[Tensor, "n c h w"], config: Config,
-             index: Int64[Tensor, " n"] | None = None) -> dict[str, float]:  # fmt: skip
+             index: Int64[Tensor, " n"] | None = None) -> dict[str, float]:
     """The errors of a model on images, in batches of `config.batch_size` and with `config.evaluation` statistics.
 
     Batches are those of training, because with `batch` statistics a latent depends on its batch-mates.
@@ -46,7 +46,7 @@ class Evaluation:
 
     def __init__(self, model: Model, images: UInt8[Tensor, "n c h w"], config: Config,
                  index: Int64[Tensor, " n"] | None = None, form: str = "eager",
-                 labels: Int64[Tensor, " n"] | None = None):  # fmt: skip
+                 labels: Int64[Tensor, " n"] | None = None):
         self.model, self.images, self.config, self.index, self.labels = model, images, config, index, labels
         batch, device = min(config.batch_size, len(images)), images.device
         self.whole, rest = divmod(len(images), batch)

@@ -109,7 +109,7 @@ def arithmetic(form: str = "eager") -> Iterator[None]:
     """
     switches: list[tuple[Any, str, Any]] = [
         (torch.backends.cuda.matmul, "allow_tf32", False), (torch.backends.cudnn, "allow_tf32", False),
-        (torch.backends.cudnn, "deterministic", True)]  # fmt: skip
+        (torch.backends.cudnn, "deterministic", True)]
     if "compiled" in form:
         import torch._dynamo.config as dynamo  # here: it takes a while to load, and only this form needs it
 
@@ -140,11 +140,12 @@ class Repeatable:
     """
 
     def __init__(self, work: Callable[[], None], state: Callable[[], dict[str, Tensor]],
-                 generators: Sequence[torch.Generator] = (), graph: Any = None):  # fmt: skip
+                 generators: Sequence[torch.Generator] = (), graph: Any = None):
         self.work, self.state, self.generators = work, state, generators
         self.graph, self.recorded = graph or CudaGraph(generators), False
 
     def __call__(self) -> None:
+        """Do the work once."""
         if not self.recorded:
             self._record()
         self.graph.replay()
@@ -190,6 +191,6 @@ class CudaGraph:
 
 
 def repeatable(work: Callable[[], None], form: str, state: Callable[[], dict[str, Tensor]],
-               generators: Sequence[torch.Generator] = ()) -> Callable[[], None]:  # fmt: skip
+               generators: Sequence[torch.Generator] = ()) -> Callable[[], None]:
     """`work` in the given form: itself, or captured."""
     return Repeatable(work, state, generators) if "captured" in form else work

@@ -98,7 +98,7 @@ class Training:
     """
 
     def __init__(self, config: Config, data: Dataset, device: str | torch.device = "cpu", form: str = "auto",
-                 model: Model | None = None):  # fmt: skip
+                 model: Model | None = None):
         self.config, self.data, self.device = config, data, torch.device(device)
         on_gpu = self.device.type == "cuda"
         self.stream, self.launched = torch.cuda.Stream(self.device) if on_gpu else None, []
@@ -231,7 +231,7 @@ class Training:
             "parameters": count_parameters(self.model), "channels": self.data.channels, "images": len(self.data.train),
             "epochs": self.last.get("epoch", 0), "steps": self.last.get("step", 0),
             "seconds": self.last.get("seconds", 0.0), "reconstruct_seconds": round(self.reconstruct_seconds, 4),
-        }  # fmt: skip
+        }
         if self.model.classifier is not None:
             metrics["classes"] = self.model.classifier.linear.out_features
         shots = self.snapshots
@@ -253,7 +253,7 @@ class Training:
         checkpoints.write(path, tensors, {
             "done": self.done, "seconds": self.seconds, "history": self.history, "last": self.last,
             "reconstruct_seconds": self.reconstruct_seconds, "snapshots": self.snapshots.rows,
-            "device": self.device.type})  # fmt: skip
+            "device": self.device.type})
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; `UserError` naming the file if it is damaged, or of another kind of device."""
@@ -273,7 +273,7 @@ class Training:
                 getattr(self, name).copy_(tensors[name])
             self.generator.set_state(tensors["generator"])
             self.done, self.seconds, self.history, self.last = (
-                meta[key] for key in ("done", "seconds", "history", "last"))  # fmt: skip
+                meta[key] for key in ("done", "seconds", "history", "last"))
             self.reconstruct_seconds = meta["reconstruct_seconds"]
             self.snapshots.rows, self.snapshots.taken = meta["snapshots"], list(tensors.get("snapshots", ()))
         self.keeps_snapshots = self.keeps_snapshots or bool(self.snapshots.rows)
@@ -284,7 +284,7 @@ class Training:
 
 @contextmanager
 def begun(config: Config, data: Dataset, device: str | torch.device, form: str, checkpoint: Path | None,
-          turn: AbstractContextManager[Any], model: Model | None) -> Iterator[Training]:  # fmt: skip
+          turn: AbstractContextManager[Any], model: Model | None) -> Iterator[Training]:
     """Within, a `Training` that is ready for its next step, from its checkpoint or from the beginning."""
     with arithmetic():
         with turn:
@@ -304,7 +304,7 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
           model: Model | None = None, checkpoint: Path | None = None, save_every: float = 30.0,
           publish: Callable[[Trained], None] | None = None,
           deadline: float | None = None, progress: Callable[[float, str], None] | None = None,
-          turn: AbstractContextManager[Any] | None = None) -> Trained:  # fmt: skip
+          turn: AbstractContextManager[Any] | None = None) -> Trained:
     """Train one configuration on a data set.
 
     Args:

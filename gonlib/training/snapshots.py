@@ -50,7 +50,7 @@ class Snapshots:
         constant = (as_float(self.scored) - self.model.mean_image).square().sum() / len(self.scored)
         self.rows.append({"step": step, "seconds": round(seconds, 3),
                           "test_error": evaluate(self.model, self.scored, self.config)["error"],
-                          "mean_image_error": float(constant)})  # fmt: skip
+                          "mean_image_error": float(constant)})
 
     @property
     def pictures(self) -> UInt8[Tensor, "s n c h w"] | None:

@@ -31,6 +31,7 @@ def hostile(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 def test_papermill_refuses_a_parameter_that_the_page_lacks(tmp_path, first):
     """Whether the library is imported before the parameters or behind them."""
@@ -45,6 +46,7 @@ def test_papermill_refuses_a_parameter_that_the_page_lacks(tmp_path, first):
         execute(path, {"epoch": 3})
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_whatever_the_reader_has_set(hostile):
     write_notebook(hostile, "page", "epochs = 1", STYLE, DRAW)
     done = execute(hostile / "page.ipynb", {"epochs": 2})

@@ -80,6 +80,7 @@ def page(repository, name):
     return BeautifulSoup((repository / "build" / "html" / f"{name}.html").read_text(), "html.parser")
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_is_marked_and_the_others_go_on(small_repository, capsys):
     assert cli.main(["book", "-p", "rate", "0.25"]) == 1
     printed = capsys.readouterr().out
@@ -111,6 +112,7 @@ def test_a_notebook_that_fails_is_marked_and_the_others_go_on(small_repository, 
     assert "was not executed" in dead.select_one(".admonition.warning").text and "kernel died" not in dead.text
 
 
+@pytest.mark.slow
 def test_a_page_with_a_broken_reference_is_built_and_reported(small_repository, capsys):
     (small_repository / "book" / "intro.md").write_text("# Intro\n\nSee {cite:p}`nobody`.\n")
     assert cli.main(["book", "--no-execute"]) == 1
@@ -119,6 +121,7 @@ def test_a_page_with_a_broken_reference_is_built_and_reported(small_repository, 
     assert "Intro" in page(small_repository, "intro").text
 
 
+@pytest.mark.slow
 def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repository):
     write_notebook(small_repository / "book", "02-bad", "latents = 1",
                    "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(99)")
@@ -201,6 +204,7 @@ def one_after_the_other(folder):
         (folder / f"{name}.ipynb").write_text(json.dumps(written))
 
 
+@pytest.mark.slow
 def test_a_notebook_starts_when_those_that_it_comes_after_are_done(small_repository):
     book_folder = small_repository / "book"
     write_notebook(book_folder, "01-good", "", "import time; time.sleep(2)\nopen('mark', 'w').close()")

@@ -32,6 +32,7 @@ def article(repository, name):
     return BeautifulSoup(text, "html.parser").select_one("article")
 
 
+@pytest.mark.slow
 def test_the_readers_settings_stay_out(one_page, tmp_path):
     startup = tmp_path / "ipython" / "profile_default" / "startup"
     startup.mkdir(parents=True)
@@ -50,6 +51,7 @@ def test_the_readers_settings_stay_out(one_page, tmp_path):
     assert "mine" not in article(one_page, "01-good").text and "Größe" in article(one_page, "intro").text
 
 
+@pytest.mark.slow
 def test_files_of_editors_are_no_part_of_the_book(one_page):
     book = one_page / "book"
     os.symlink("me@host.1234:1700000000", book / ".#01-good.ipynb")
@@ -60,6 +62,7 @@ def test_files_of_editors_are_no_part_of_the_book(one_page):
     assert cli.main(["book", "--no-execute"]) == 0
 
 
+@pytest.mark.slow
 def test_outputs_that_somebody_saved_are_not_shown(one_page):
     path = one_page / "book" / "01-good.ipynb"
     page = json.loads(path.read_text())
@@ -73,6 +76,7 @@ def test_outputs_that_somebody_saved_are_not_shown(one_page):
     assert "without results" in shown.text and "an old result" not in shown.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a`b", "``", "<img src=x onerror=alert(1)>", "a\n\n# b", "`` ``` `", "{{x}} $y$ [z](w)"])
 def test_a_value_is_shown_as_it_is_and_never_as_markup(one_page, text):
     about = {"profile": "quick", "values": {"word": text}, "fault": None}
@@ -102,6 +106,7 @@ def test_nothing_is_deleted_that_no_build_made(one_page, capsys, tmp_path):
         assert error.startswith("gonlib: ") and error.count("\n") == 1 and "should not happen" not in error
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_finished(one_page, capsys, monkeypatch):
     assert cli.main(["book"]) == 0
     capsys.readouterr()
@@ -118,6 +123,7 @@ def test_a_full_disk_keeps_what_was_finished(one_page, capsys, monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_a_notebook_that_cannot_be_written_leaves_the_others(small_repository, capsys, monkeypatch):
     monkeypatch.setattr(pages, "build", lambda *_: ([], True))
     for name in ("02-bad", "03-dead"):

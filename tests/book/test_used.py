@@ -52,6 +52,7 @@ def why(repository, *params):
     return used.changes(planned, notebooks.about_executed(repository / "build" / "notebooks" / "01-good.ipynb"), repository)
 
 
+@pytest.mark.slow
 def test_typed_again_nothing_is_executed_and_no_page_is_built(repository, capsys):
     assert why(repository) == ["it was not executed in this build folder yet"]
     assert made(repository) and why(repository) == []
@@ -65,6 +66,7 @@ def test_typed_again_nothing_is_executed_and_no_page_is_built(repository, capsys
     assert not made(repository) and "Another title" in (index.parent / "intro.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_page_used_decides(repository, no_pages, capsys):
     assert made(repository)
     folder = repository / "store" / RUN
@@ -89,6 +91,7 @@ def test_what_a_page_used_decides(repository, no_pages, capsys):
     assert "its text has changed" in why(repository)
 
 
+@pytest.mark.slow
 def test_gonlibs_own_files_are_among_what_is_used(repository, no_pages):
     made(repository)
     files = notebooks.about_executed(repository / "build" / "notebooks" / "01-good.ipynb")["used"]["files"]
@@ -97,6 +100,7 @@ def test_gonlibs_own_files_are_among_what_is_used(repository, no_pages):
     assert "bench/measure.py" not in names
 
 
+@pytest.mark.slow
 def test_a_damaged_executed_notebook_is_executed_again(repository, no_pages):
     made(repository)
     path = repository / "build" / "notebooks" / "01-good.ipynb"
@@ -110,6 +114,7 @@ def test_a_damaged_executed_notebook_is_executed_again(repository, no_pages):
     assert made(repository) and why(repository) == []
 
 
+@pytest.mark.slow
 def test_no_path_of_this_machine_is_published(repository):
     made(repository)
     for path in (repository / "build" / "html").rglob("*"):
@@ -131,6 +136,7 @@ def test_what_changed_while_it_was_read_counts_as_changed(repository, tmp_path):
     assert "book/facts.csv changed while the notebook was executed" in used.changes(planned, about, repository)
 
 
+@pytest.mark.slow
 def test_a_picture_that_comes_to_a_folder_counts(repository, no_pages):
     folder = repository / "pictures"
     folder.mkdir()

@@ -61,7 +61,7 @@ def test_spatial_latents_leave_out_blocks(spatial, blocks):
     ({"size": 48}, "48"), ({"size": 31}, "31"), ({"size": 2}, "2"), ({"spatial": 2}, "spatial 2"),
     ({"spatial": 3, "latents": 36}, "spatial 3"), ({"spatial": 4, "latents": 30}, "multiple"),
     ({"spatial": 16, "latents": 256, "size": 16}, "16"),
-])  # fmt: skip
+])
 def test_sizes_that_the_blocks_cannot_reach_are_refused(options, named):
     with pytest.raises(ValueError, match=named):
         ConvDecoder(**options)

@@ -14,7 +14,7 @@ from gonlib.training.loop import Trained, Training
 SMALL = {"size": 8, "filters": 4, "latents": 5, "hidden": 8, "layers": 2, "free_steps": 5}
 # what a decoder without a mirror image can be combined with, besides what the registry names
 IMPLICIT = {f"implicit {name}": fields | {"decoder": "siren"} for name, fields in MODELS.items()
-            if fields.get("inference", "origin") in ("origin", "free") and "decoder" not in fields}  # fmt: skip
+            if fields.get("inference", "origin") in ("origin", "free") and "decoder" not in fields}
 ALL = MODELS | IMPLICIT
 every = pytest.mark.parametrize("name", ALL)
 
@@ -199,7 +199,7 @@ NO_MODEL = [
     {"decoder": "siren", "inference": "encoder"}, {"decoder": "siren", "inference": "tied_encoder"}, {"size": 12},
     {"spatial": 2}, {"spatial": 4, "latents": 20}, {"inner_fraction": 0.5},
     {"likelihood": "gaussian", "evaluation": "population"},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("changes", NO_MODEL)

@@ -59,7 +59,7 @@ def both_forms(model, x, parameters=None):
         gradient = flat(torch.autograd.grad(loss.mean(), parameters, retain_graph=True))
         through_z = gradient - flat(torch.autograd.grad(model.loss_at(x, z.detach()).mean(), parameters))
         results.append({"latents": z.detach(), "loss": loss.detach(), "gradient": gradient, "running": running,
-                        "through z": through_z})  # fmt: skip
+                        "through z": through_z})
     return results
 
 
@@ -89,7 +89,7 @@ def test_a_latent_is_minus_the_gradient_at_the_origin(changes, exact, likelihood
 @pytest.mark.parametrize("changes, mean", [
     ({}, lambda errors: errors.sum(1).mean()),  # over channels a sum; over batch and pixels a mean
     (SIREN, lambda errors: errors.flatten(2).sum(2).mean()),  # over pixels a sum; over batch and channels a mean
-])  # fmt: skip
+])
 def test_the_default_scale_is_the_published_one_at_batch_64(changes, mean):
     model, x = model_of(channels=3, **changes), images(64, 3)
     z0 = torch.zeros(64, 4, dtype=torch.float64, requires_grad=True)
@@ -164,7 +164,7 @@ def test_the_kl_term_at_the_origin():
 def test_fast_form_is_exact_conv(activation, batchnorm, channels, latents, steps, likelihood):
     step_size = 1.0 if steps == 1 else 0.1
     model = model_of(channels, activation=activation, batchnorm=batchnorm, latents=latents, inner_steps=steps,
-                     step_size=step_size, likelihood=likelihood, **LARGE)  # fmt: skip
+                     step_size=step_size, likelihood=likelihood, **LARGE)
     assert_equal_forms(model, images(6, channels))
 
 
@@ -192,7 +192,7 @@ def test_fast_form_is_exact_for_every_likelihood(likelihood, changes):
     {"size": 32}, {"size": 64}, {"size": 32, "spatial": 4, "latents": 32}, {"size": 16, "spatial": 8, "latents": 64},
     {"size": 4}, {"bn_eps": 0.1}, {"latent_scale": 1e4}, {"size": 32, "latents": 1},
     SIREN | {"size": 5, "omega": 30.0, "hidden": 16},
-])  # fmt: skip
+])
 def test_fast_form_is_exact_for_other_shapes(changes, n):
     model = model_of(3, **(LARGE | changes))
     assert_equal_forms(model, images(n, 3, model.decoder.size))
@@ -288,7 +288,7 @@ MEAN_FIELD = [
     {}, {"likelihood": "bernoulli"}, {"batchnorm": False}, SIREN, SIREN | {"likelihood": "bernoulli"},
     {"variational": True, "likelihood": "bernoulli", "batchnorm": False}, {"variational": True, "batchnorm": False},
     {"latents": 9}, {"step_size": 0.5},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("changes", [*MEAN_FIELD, {"inner_steps": 3}])
@@ -352,7 +352,7 @@ def test_population_is_the_batch_when_the_mean_image_is_the_batch_s(changes):
 @pytest.mark.parametrize("changes", [
     {"inference": "encoder"}, {"inference": "tied_encoder"}, {"inference": "free"}, {"inner_steps": 2},
     {"origin_sd": 0.1},
-])  # fmt: skip
+])
 def test_other_models_have_no_encoder_matrix(changes):
     with pytest.raises(ValueError, match="affine"):
         model_of(**changes).encoder_matrix()

@@ -11,7 +11,7 @@ from gonlib.training.config import Config
 from gonlib.training.loop import Training
 
 SMALL = {"dataset": "shapes", "decoder": "siren", "size": 8, "hidden": 8, "layers": 2, "latents": 4, "train_images": 64,
-         "test_images": 8, "batch_size": 16, "epochs": 2}  # fmt: skip
+         "test_images": 8, "batch_size": 16, "epochs": 2}
 
 
 def model_of(**changes):

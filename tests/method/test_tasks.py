@@ -12,7 +12,7 @@ from gonlib.training.config import Config
 from gonlib.training.loop import Training, train
 
 SMALL = {"size": 8, "filters": 4, "hidden": 16, "layers": 2, "latents": 3, "train_images": 64, "test_images": 32,
-         "batch_size": 32, "epochs": 1}  # fmt: skip
+         "batch_size": 32, "epochs": 1}
 
 
 def training(**changes):
@@ -94,6 +94,7 @@ def test_the_inner_loss_sees_the_source_and_the_outer_loss_the_image():
     assert torch.equal(run.model.loss(x), run.model.loss_at(x, run.model.encode(other)))
 
 
+@pytest.mark.slow
 def test_conversion_learns_and_the_population_mode_knows_the_mean_source():
     sample = datasets.load("digits", 8)
     run = train(Config(dataset="digits", size=8, filters=4, task="from_left", learning_rate=3e-3, epochs=15), sample)

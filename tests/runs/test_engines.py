@@ -44,6 +44,7 @@ def assert_same(store, other, config):
     assert all(torch.equal(weights[name], others[name]) for name in others)
 
 
+@pytest.mark.slow
 def test_several_at_once_are_the_runs_made_alone(tmp_path, often):
     alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
     assert [config for config, _ in one_by_one(MIXED, alone)] == MIXED
@@ -72,6 +73,7 @@ def test_wrong_input_stops_all_and_is_told(tmp_path, often):
     assert not store.runs() and not store.folder(wrong).exists()
 
 
+@pytest.mark.slow
 def test_at_a_deadline_all_stop_with_checkpoints_and_go_on_to_the_same_result(tmp_path):
     alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")
     configs, stops = [TINY.replace(seed=s, epochs=6) for s in range(3)], 0
@@ -159,6 +161,7 @@ def test_bad_options_are_one_sentence(capsys, arguments, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_at_once_from_the_command_line(tmp_path, capsys, monkeypatch):
     changes = {"models": "[GON, AE]", "seeds": 1, "train_images": 64, "epochs": 1, "filters": 2}
     overrides = [word for name, value in changes.items() for word in ("-p", name, str(value))]
@@ -172,6 +175,7 @@ def test_at_once_from_the_command_line(tmp_path, capsys, monkeypatch):
 # --- Ray -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_processes_train_what_one_does_and_say_what_is_wrong(tmp_path):
     alone, together = Store(tmp_path / "alone"), Store(tmp_path / "together")
     configs = [TINY, TINY.replace(seed=1), TINY.replace(inference="encoder", epochs=5)]
@@ -194,6 +198,7 @@ def test_ray_is_loaded_only_when_asked_for_and_missing_it_is_told(tmp_path, monk
     assert "pip install gonlib[cluster]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_killed_worker_s_run_goes_on_from_its_checkpoint(tmp_path):
     ray = pytest.importorskip("ray", reason="the optional extra cluster is not installed")
     alone, store = Store(tmp_path / "alone"), Store(tmp_path / "store")

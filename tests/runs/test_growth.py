@@ -24,7 +24,7 @@ from gonlib.training.config import Config
 from gonlib.training.evaluation import evaluate
 
 TINY = Config(size=8, filters=2, latents=4, hidden=8, layers=2, train_images=96, test_images=40, batch_size=16,
-              learning_rate=1e-2, epochs=2)  # fmt: skip
+              learning_rate=1e-2, epochs=2)
 GLO = TINY.replace(inference="free", free_steps=3)
 
 
@@ -49,6 +49,7 @@ def nothing_is_trained(monkeypatch):
     return lambda: monkeypatch.setattr(loop, "train", lambda *_, **__: pytest.fail("it is trained again"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_grown_it_is_the_run_made_at_once(name, tmp_path):
     config = TINY.replace(**MODELS[name], **({"kl_anneal": 4} if "V" in name else {}))
@@ -106,6 +107,7 @@ def test_an_end_that_it_has_passed_unseen_is_made_by_repeating(tmp_path):
     assert set(after) - set(before) == {"weights-9.safetensors", "measured.csv"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", range(9))
 def test_killed_between_any_two_writes_while_it_grows(tmp_path, monkeypatch, step):
     made, longer = Store(tmp_path), TINY.replace(epochs=4)
@@ -163,6 +165,7 @@ def test_another_look_is_measured_beside_the_run_once(tmp_path, nothing_is_train
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_free_latents_are_fitted_for_longer_beside_the_run(tmp_path):
     made, found = Store(tmp_path), {}
     for steps in (3, 30, 100):
@@ -202,6 +205,7 @@ def test_a_look_that_is_not_defined_is_told_before_anything_is_trained(tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_snapshots_are_made_by_repeating_where_they_were_not_asked_for(tmp_path):
     made, shown = Store(tmp_path), TINY.replace(snapshots=True)
     long = made.run(TINY.replace(epochs=4))

@@ -17,7 +17,7 @@ ASKED = {
     "a short one": TINY.replace(epochs=1), "a longer one": TINY.replace(epochs=3), "the longest": TINY.replace(epochs=4),
     "in mid-epoch": TINY.replace(epochs=9, steps=9), "another look": TINY.replace(epochs=3, evaluation="population"),
     "with pictures": TINY.replace(snapshots=True), "another seed": TINY.replace(seed=1),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,7 @@ def test_runs_on_other_data_are_a_conflict(stores, tmp_path):
     assert here.merge(other.root).conflicts == [TINY.hash]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(sorted(ASKED)), min_size=1, max_size=4), data=st.data())
 def test_merging_is_idempotent_and_its_order_does_not_matter(stores, tmp_path_factory, names, data):

@@ -144,6 +144,7 @@ def test_state_and_find_in_a_chain(trained, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_stopping_at_a_deadline_and_going_on_gives_the_same_result(tmp_path, uninterrupted):
     made, stops = Store(tmp_path), 0
     while True:
@@ -168,6 +169,7 @@ def wait_for(true, process, seconds=120):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_killed_while_training_it_goes_on_to_the_same_result(tmp_path, uninterrupted):
     root, folder = tmp_path / "store", tmp_path / "progress"
     folder.mkdir()
@@ -181,6 +183,7 @@ def test_killed_while_training_it_goes_on_to_the_same_result(tmp_path, uninterru
     assert_same(Store(root).run(LONG), uninterrupted)
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_run_once(tmp_path, uninterrupted, monkeypatch):
     root, log = tmp_path / "store", tmp_path / "log"
     process = start(root, log)
@@ -274,7 +277,7 @@ def copy(trained, into):
     ("config.json", '{"seed":1}'), ("config.json", "{"), ("config.json", '{"sede":1}'), ("metrics.json", ""),
     ("metrics.json", "[]"), ("metrics.json", "{}"), ("provenance.json", None), ("history.csv", None),
     ("metrics.json", "\udcff"),
-])  # fmt: skip
+])
 def test_a_damaged_run_is_named(trained, tmp_path, name, text):
     made, folder = copy(trained, tmp_path)
     (folder / name).unlink()

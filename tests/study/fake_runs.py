@@ -38,5 +38,5 @@ def table(values, metric="test_error", names=("model", "dataset"), state="done",
             lines.append(factors | {
                 "row": title(factors, names[:-1]), "column": title(factors, names[-1:]), "seed": seed, "state": state,
                 "hash": f"{len(lines):016x}", metric: value + spread * (seed - 1), "run": FakeRun(**fields),
-                "config": config})  # fmt: skip
+                "config": config})
     return pd.DataFrame(lines)

@@ -12,14 +12,14 @@ from gonlib.study import ledger, registry, tables
 from gonlib.study.experiment import so_far
 
 TINY = {"dataset": "coil20", "size": 8, "filters": 2, "latents": 4, "train_images": 48, "test_images": 20, "batch_size": 16,
-        "seeds": 1, "models": ["GON", "AE", "1 step, detached", "Tied AE"]}  # fmt: skip
+        "seeds": 1, "models": ["GON", "AE", "1 step, detached", "Tied AE"]}
 
 
 @pytest.fixture
 def grown(tmp_path, monkeypatch):
     """Table 1 asked for four epochs, of which one row has three, one two, one all, and one none; on data called COIL-20."""
     monkeypatch.setattr(store, "load_data", lambda config, device="cpu": datasets.load(
-        "digits", config.size, config.train_images, config.test_images))  # fmt: skip
+        "digits", config.size, config.train_images, config.test_images))
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path))
     monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path / "recorded"))
     for model, epochs in (("GON", 3), ("AE", 2), ("1 step, detached", 4)):

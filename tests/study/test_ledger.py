@@ -136,7 +136,7 @@ def judged(claim, monkeypatch, experiment, values, name, names=("model", "datase
 
 @pytest.mark.parametrize("spread, novelty, expected", [(0.9, 1.2, "holds"), (0.9, 0.4, "mixed"), (0.9, 0.1, "fails"),
                                                        (0.9, 1.9, "mixed"), (0.9, 2.7, "fails"),
-                                                       (0.4, 1.0, "fails"), (0.7, 1.0, "mixed")])  # fmt: skip
+                                                       (0.4, 1.0, "fails"), (0.7, 1.0, "mixed")])
 def test_samples_are_diverse_and_no_copies_or_not(monkeypatch, spread, novelty, expected):
     values = {("VGON", "mnist"): [{"spread": spread, "novelty": novelty}], ("VAE", "mnist"): [{"spread": 0, "novelty": 0}]}
     verdict = judged("C13", monkeypatch, "samples", values, "diversity")
@@ -274,6 +274,7 @@ def store(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_ledger_has_every_claim_and_trains_nothing(store):
     made = ledger.ledger("smoke")
     page = BeautifulSoup(made, "html.parser")
@@ -285,6 +286,7 @@ def test_the_ledger_has_every_claim_and_trains_nothing(store):
     assert str(len(CLAIMS)) in made.summary()
 
 
+@pytest.mark.slow
 def test_the_ledger_takes_the_builds_parameters(store):
     ledger.ledger("smoke", dataset="patches", latents=None)
     with pytest.raises(UserError):

@@ -22,7 +22,7 @@ from gonlib.training.config import Config
 PROFILES = {name: load_profile(name) for name in ("smoke", "quick", "paper")}
 every = pytest.mark.parametrize("name", EXPERIMENTS)
 TINY = {"dataset": "digits", "size": 8, "filters": 2, "latents": 4, "train_images": 48, "test_images": 20, "batch_size": 16,
-        "epochs": 1}  # fmt: skip
+        "epochs": 1}
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ SPOTS = [
     ("Tied AE", "cifar10", (14.12, 0.34)), ("1 step, detached", "small_norb", (1.84, 0.01)),
     ("10 steps, detached", "fashion_mnist", (7.22, 0.92)), ("10 steps", "coil20", (5.36, 0.01)),
     ("GLO", "coil20", (3.27, 0.02)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("row, column, cell", SPOTS)
@@ -159,7 +159,7 @@ def test_lists_of_names():
     (lambda: registry.run("table1", seeds=1.5), "seeds must be a whole number"),
     (lambda: registry.run("table1", models=["GON", "AEE"]), "unknown model 'AEE'; did you mean AE"),
     (lambda: registry.run("table1", activation="rellu"), "relu"),
-])  # fmt: skip
+])
 def test_bad_names_and_values_are_said_before_anything_is_trained(ask, told, trainings, stores):
     with pytest.raises(UserError, match=told):
         ask()
@@ -188,7 +188,7 @@ def test_only_what_is_missing_is_trained(stores, trainings):
 def test_collected_runs(stores):
     runs = registry.run("table1", None, models=["GON", "AE"], seeds=2, **TINY)
     assert list(zip(runs.row, runs.column, runs.seed, strict=True)) == [
-        ("GON", "digits", 0), ("GON", "digits", 1), ("AE", "digits", 0), ("AE", "digits", 1)]  # fmt: skip
+        ("GON", "digits", 0), ("GON", "digits", 1), ("AE", "digits", 0), ("AE", "digits", 1)]
     metrics = {"test_error", "train_error", "parameters", "seconds", "steps"}
     columns = {"row", "column", "model", "dataset", "seed", "state", "hash", "run", "config", "paper"}
     assert columns | metrics <= set(runs.columns)
@@ -218,7 +218,7 @@ def test_out_of_time_gives_what_there_is(stores, monkeypatch):
 def test_a_failed_run_lets_the_others_go_on(stores, monkeypatch):
     real = Model.loss
     monkeypatch.setattr(Model, "loss", lambda self, x, index, *labels: real(self, x, index) * (
-        float("nan") if isinstance(self.inference, Encoder) else 1.0))  # fmt: skip
+        float("nan") if isinstance(self.inference, Encoder) else 1.0))
     runs = registry.run("table1", None, models=["AE", "GON"], **TINY)
     assert list(runs.state) == ["failed", "done"]
     assert "learning_rate" in runs.run[0].message

@@ -73,7 +73,7 @@ def test_what_is_asked_of_a_run_and_what_cannot_matter_is_no_part_of_its_name(co
     ({"decoder": "siren"}, {"filters", "spatial", "activation", "batchnorm", "bn_eps"}),
     ({"inference": "encoder"}, {"inner_steps", "step_size", "detach", "origin_sd", "add_origin", "latent_scale"}),
     ({"inference": "free"}, {"inner_steps", "encoder_batchnorm"}), ({"batchnorm": False}, {"bn_eps"}),
-])  # fmt: skip
+])
 def test_fields_that_cannot_matter(fields, idle):
     assert idle <= Config(**fields).irrelevant()
     assert not {"latents", "batch_size", "learning_rate", "seed"} & Config(**fields).irrelevant()
@@ -104,7 +104,7 @@ def test_one_number_has_one_name():
     ({"activation": "rely"}, "unknown value of activation 'rely'; did you mean relu"),
     ({"dataset": "mnits"}, "unknown data set 'mnits'; did you mean mnist"),
     ({"dataset": 3}, "parameter dataset must be a text, not 3."),
-])  # fmt: skip
+])
 def test_a_wrong_value_is_told_in_one_sentence(wrong, said):
     with pytest.raises(UserError) as fault:
         Config.from_dict(wrong)

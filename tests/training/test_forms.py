@@ -221,6 +221,7 @@ def test_what_differentiates_twice_is_not_compiled(rule):
         compiled_loss(run_of(Config(**SMALL | RULES[rule])).model)
 
 
+@pytest.mark.slow
 @pytest.mark.traced
 @pytest.mark.parametrize("rule", ["origin", "origin, cotangents", "siren", "tied AE", "VAE", "GLO"])
 def test_a_loss_is_traced_whole_and_gives_the_same_gradients(rule, monkeypatch):

@@ -23,7 +23,7 @@ from gonlib.training.loop import OutOfTime, Training, TrainingFailed, train
 from gonlib.training.snapshots import is_point
 
 TINY = Config(size=8, filters=4, latents=4, hidden=8, layers=2, train_images=96, test_images=40, batch_size=16, epochs=3,
-              learning_rate=1e-2, free_steps=3)  # fmt: skip
+              learning_rate=1e-2, free_steps=3)
 STEPS = 18  # 6 in each of 3 epochs
 
 
@@ -69,6 +69,7 @@ def test_every_model_learns(name, trained):
     assert trained(name).metrics["test_error"] < history[0]["test_error"]
 
 
+@pytest.mark.slow
 def test_a_gon_beats_the_mean_image_and_goes_on_learning(digits, trained):
     gon = trained("GON", epochs=20)
     constant = (digits.test / 255 - digits.train.float().mean(0) / 255).square().sum() / 40
@@ -84,7 +85,7 @@ def test_history_and_metrics(trained):
     seconds = [row["seconds"] for row in gon.history]
     assert seconds == sorted(seconds) and seconds[0] > 0
     expected = {"epochs": 3, "steps": STEPS, "images": 96, "channels": 1, "test_error": gon.history[-1]["test_error"],
-                "parameters": sum(p.numel() for p in gon.model.parameters())}  # fmt: skip
+                "parameters": sum(p.numel() for p in gon.model.parameters())}
     assert {k: gon.metrics[k] for k in expected} == expected
     assert {"train_bits", "test_bits", "train_kl", "test_kl"} <= set(variational.history[0]) & set(variational.metrics)
 
@@ -92,7 +93,7 @@ def test_history_and_metrics(trained):
 @pytest.mark.parametrize("changes, epochs, steps", [
     ({"steps": 15}, 3, 15), ({"steps": 12}, 2, 12), ({"steps": 1000}, 3, 18), ({"epochs": 1}, 1, 6),
     ({"batch_size": 40}, 3, 6), ({"batch_size": 500}, 3, 3), ({"batch_size": 96}, 3, 3),
-])  # fmt: skip
+])
 def test_epochs_and_steps(changes, epochs, steps, digits):
     trained = train(tiny(**changes), digits)
     assert (trained.metrics["epochs"], trained.metrics["steps"]) == (epochs, steps)
@@ -142,7 +143,7 @@ RESUMED = {
     "VAE": {"kl_anneal": 3}, "10 steps": {"steps": 15, "inner_steps": 2},
     "1 step, detached": {"origin_sd": 0.3, "snapshots": True},
     "implicit GON": {"inner_fraction": 0.5, "evaluation": "running"}, "Tied AE": {"batch_size": 500},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RESUMED)
@@ -186,6 +187,7 @@ def test_a_checkpoint_is_written_at_its_time_and_at_the_end(digits, tmp_path):
 # --- growing ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_grown_in_two_goes_it_is_the_run_made_at_once(name, digits, tmp_path):
     path, more = tmp_path / "checkpoint.safetensors", {"kl_anneal": 4} if "V" in name else {}
@@ -225,7 +227,7 @@ NUMBERS = Path(__file__).with_name("numbers.json")
 def test_numbers_move_only_when_they_are_said_to(name):
     """If this fails, a change moved the numbers of runs: raise loop.NUMERICS, and write the file anew."""
     config = Config(size=16, train_images=256, test_images=64, epochs=2, filters=4, latents=8, hidden=16, layers=2,
-                    **MODELS[name])  # fmt: skip
+                    **MODELS[name])
     metrics, expected = train(config, load("digits", 16, 256, 64)).metrics, json.loads(NUMBERS.read_text())
     assert expected["NUMERICS"] == loop.NUMERICS
     for key, value in expected[name].items():
@@ -284,7 +286,7 @@ DAMAGE = {
     "a flipped bit": flipped, "altered": further, "device altered": of_another_device,
     "another model": of_another_model, "weights": lambda path: save_file({"x": torch.zeros(2)}, path),
     "incomplete": lambda path: save_file({"x": torch.zeros(2)}, path, {"state": "{}"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -327,10 +329,10 @@ def bad_gradient(model, loss):
 @pytest.mark.parametrize("spoilt, at", [
     (not_a_number, 15), (not_a_number, 13), (lambda model, loss: loss + math.inf, 18), (bad_gradient, 14),
     (bad_gradient, 18),
-])  # fmt: skip
+])
 @pytest.mark.parametrize("name", ["GON", "GLO"])
 def test_a_loss_that_is_no_number_stops_the_run_in_its_last_good_state(
-        name, spoilt, at, digits, trained, monkeypatch):  # fmt: skip
+        name, spoilt, at, digits, trained, monkeypatch):
     good = trained(name, epochs=2)
     spoil(monkeypatch, at, spoilt)
     with pytest.raises(TrainingFailed, match="NaN or infinite in epoch 3.*learning_rate") as fault:
@@ -461,6 +463,7 @@ def test_evaluation_modes_are_all_the_same_without_normalisation(digits):
         assert errors == pytest.approx([errors[0]] * 3, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_running_statistics_ruin_a_gon():
     some, errors = load("digits", 8, 512, 128), {}
     config = tiny(train_images=512, test_images=128, batch_size=32, learning_rate=3e-3, epochs=20)

@@ -55,7 +55,7 @@ def distribution(model, data, config):
     """The "normality" and the "histogram" of the latents of test images, beside random projections."""
     images = data.test[:IMAGES]
     kinds = {"latents": latents_of(model, images, config.batch_size, config.evaluation).cpu().double().numpy(),
-             "random projections": projections(images, config.latents)}  # fmt: skip
+             "random projections": projections(images, config.latents)}
     rows = [normality(values).assign(kind=kind) for kind, values in kinds.items()]
     counts = pd.DataFrame({"left": BINS[:-1]} | {kind: histogram(values) for kind, values in kinds.items()})
     return {"histogram": counts, "normality": pd.concat(rows, ignore_index=True)}

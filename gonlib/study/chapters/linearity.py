@@ -106,7 +106,7 @@ def _step(model, x, dtype, exact):
     with torch.no_grad(), model.inferring(exact=exact):
         z = model.encode(x)
     return {"latents": z.double(), "gradient": whole,
-            "through z": [a - b for a, b in zip(whole, decoding, strict=True)]}  # fmt: skip
+            "through z": [a - b for a, b in zip(whole, decoding, strict=True)]}
 
 
 @rule("C22", exact=True, says="z of a sum of images is the sum of their z (to a millionth), for each of the library's "

@@ -28,7 +28,7 @@ def from_the_prior(model, data, config):
     samples = draw(model, min(MEASURED, len(data.test)))
     copies = data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]]
     return {"samples": samples[:SHOWN], "nearest": copies,
-            "diversity": pd.DataFrame([diversity(samples, data.train, data.test)])}  # fmt: skip
+            "diversity": pd.DataFrame([diversity(samples, data.train, data.test)])}
 
 
 @torch.no_grad()

@@ -80,7 +80,7 @@ def classifier_both(dataset, models=("GON",)):
 
 @experiment("classifier-conversion", "Section 3.5: modality conversion", columns=("dataset", "task"), keep=conversions)
 def conversion(dataset, sources=("from_edges", "from_left"), colour_sources=("from_edges", "from_grey"),
-               models=("GON", "AE")):  # fmt: skip
+               models=("GON", "AE")):
     chosen = colour_sources if facts(dataset).channels == 3 else sources
     return [{"model": name, "task": source} for source in chosen for name in models]
 

@@ -101,7 +101,7 @@ def test_both_tasks_beside_each_alone():
 
 def test_table_2_names_the_ranges():
     runs = table({("VGON", "gaussian", "digits"): 4.0, ("VAE", "gaussian", "digits"): 5.0}, "test_bits",
-                 ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)  # fmt: skip
+                 ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)
     lines = table2.sentences(runs, runs)
     assert lines[0] == "The paper's 12 values lie between 1.06 and 5.94 bits/dim."
     assert lines[1] == "In this build gaussian gives 4.00 to 5.00 on digits."

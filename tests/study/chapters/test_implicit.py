@@ -31,7 +31,7 @@ def test_networks_with_finds_every_network_of_that_count():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     config = Config(dataset="shapes", decoder="siren", size=8, hidden=8, layers=2, latents=4, train_images=64,
-                    test_images=40, epochs=1)  # fmt: skip
+                    test_images=40, epochs=1)
     return Store(tmp_path_factory.mktemp("store")).run(config)
 
 
@@ -42,7 +42,7 @@ def test_kept_with_figure_4(run):
     assert images.shape == (8, 1, 8, 8)
     with model.evaluating(), torch.no_grad():
         torch.testing.assert_close(kept.pictures(run, "reconstructed") / 255,
-                                   model.reconstruct(images / 255).clamp(0, 1), atol=1 / 500, rtol=0)  # fmt: skip
+                                   model.reconstruct(images / 255).clamp(0, 1), atol=1 / 500, rtol=0)
     (row,) = kept.table(run, "yardsticks").itertuples()
     assert row.pca_error < row.mean_error and row.numbers == 64 * 64
 

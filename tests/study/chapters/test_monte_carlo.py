@@ -9,6 +9,7 @@ from gonlib.study.chapters.monte_carlo import compare, latent_noise
 from gonlib.training.config import Config
 
 
+@pytest.mark.slow
 def test_measured_variance_is_the_predicted_one():
     torch.manual_seed(0)
     model = build(Config(decoder="siren", size=12, hidden=8, layers=2, latents=4), 3)

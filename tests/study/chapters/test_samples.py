@@ -13,7 +13,7 @@ from gonlib.study.measures import agreement, diversity, nearest
 from gonlib.training.config import Config
 
 SMALL = {"size": 8, "filters": 4, "hidden": 8, "layers": 2, "latents": 3, "train_images": 96, "test_images": 48,
-         "batch_size": 32, "epochs": 1}  # fmt: skip
+         "batch_size": 32, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_what_is_kept_of_a_variational_model(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{"decoder": "siren"}, {"variational": True, "likelihood": "bernoulli",
-                                                            "inference": "encoder"}])  # fmt: skip
+                                                            "inference": "encoder"}])
 def test_what_is_kept_of_latents(tmp_path, changes):
     run = run_of(tmp_path, **changes)
     kept.keep(run, latents.distribution)
