@@ -12,8 +12,9 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from PIL import Image
 
-from gonlib.book import figures, notebooks
+from gonlib.book import notebooks
 from gonlib.runs.run import Run
+from gonlib.study import numbers
 
 # --- the real book, as files ---
 
@@ -74,7 +75,7 @@ def test_every_number_is_its_runs_and_links_to_them(smoke_book):
             assert all(listed.find(id=f"run-{run.hash}") for run in runs), page_name
             if "data-metric" in tag.attrs:
                 values = [run.metrics[tag["data-metric"]] for run in runs]
-                assert tag.text == figures.written(*figures.mean_sd(values), int(tag["data-digits"])), page_name
+                assert tag.text == numbers.written(*numbers.mean_sd(values), int(tag["data-digits"])), page_name
                 checked[page_name] += 1
     tables = [name for name in NOTEBOOKS if "04" <= name[:2] <= "12" or name == "22-ledger"]
     assert all(checked[name] for name in tables) and checked.total() > 200, checked
