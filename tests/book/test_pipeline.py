@@ -231,6 +231,7 @@ def test_bullets_stay_bullets():
     assert lines[2:] == ["* \\ ``one``\\ : 2 \\* 3", "  * two"]
 
 
+@pytest.mark.slow
 def test_the_pages_about_the_library_have_no_fault(small_repository):
     book_folder = small_repository / "book"
     names = [path.stem for path in (ROOT / "book").glob("api*.md")]
