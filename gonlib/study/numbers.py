@@ -1,5 +1,6 @@
 """Numbers that link to the runs that made them, and sentences that hold them."""
 
+import json
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ..data.registry import at_hand
+from ..training.config import ASKED
 
 OTHER_NUMBERS = "made by an earlier version of the code, of which today's may give another number"
 
@@ -53,7 +55,8 @@ def linked(text: str, runs: pd.DataFrame, note: str = "", recorded: dict | None 
         text: What is shown.
         runs: Rows of `experiment.collect`.
         note: Shown when the pointer rests on it.
-        recorded: `metric` and `digits` of a number that the runs record themselves, so that it can be held against them.
+        recorded: Of a number that the runs record themselves, `metric`, `digits` and what was `asked` of them, so that it
+            can be held against them.
     """
     about = [Html(' data-{}="{}"').format(key, value) for key, value in (recorded or {}).items()]
     if note:
@@ -88,7 +91,10 @@ def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:
     if all(isinstance(run.metrics.get(metric), int) for run in done.run):
         digits = 0  # counts, not measurements
     # only what a run records itself can be held against it; a number derived from it links all the same
-    recorded = {"metric": metric, "digits": digits} if metric in done.iloc[0].run.metrics else None
+    recorded = None
+    if metric in done.iloc[0].run.metrics:
+        asked = {name: getattr(done.iloc[0].run.config, name) for name in sorted(ASKED)}
+        recorded = {"metric": metric, "digits": digits, "asked": json.dumps(asked)}
     note = f"{len(done)} seed{'s' * (len(done) != 1)}: {done.iloc[0].run.summary()}"
     link = linked(written(*mean_sd(done[metric]), digits), done, note, recorded)
     failed = (runs.state == "failed").sum()  # a mean over those that did not fail would hide them

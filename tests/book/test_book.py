@@ -1,6 +1,7 @@
 """The real book as a reader sees it: its files, and its pages in a browser (offline, typeset, on a phone, in the dark)."""
 
 import io
+import json
 import re
 from collections import Counter
 from urllib.parse import unquote, urlparse
@@ -74,6 +75,8 @@ def test_every_number_is_its_runs_and_links_to_them(smoke_book):
             assert tag["href"] == f"runs.html#run-{runs[0].hash}"
             assert all(listed.find(id=f"run-{run.hash}") for run in runs), page_name
             if "data-metric" in tag.attrs:
+                asked = json.loads(tag["data-asked"])
+                runs = [Run(run.folder, run.config.replace(**asked)) for run in runs]
                 values = [run.metrics[tag["data-metric"]] for run in runs]
                 assert tag.text == numbers.written(*numbers.mean_sd(values), int(tag["data-digits"])), page_name
                 checked[page_name] += 1

@@ -14,7 +14,7 @@ from gonlib.training.config import Config
 
 def stored(row="GON", column="MNIST", seed=0, state="done", paper=None, **metrics):
     """A row of `collect`, with a run that says where it comes from."""
-    run = SimpleNamespace(metrics=metrics, summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
+    run = SimpleNamespace(metrics=metrics, config=Config(), summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
     return {"row": row, "column": column, "seed": seed, "state": state, "hash": f"{row}{column}{seed}".lower(),
             "run": run if state != "not run" else None, "paper": paper} | metrics
 
