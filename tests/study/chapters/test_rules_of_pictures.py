@@ -15,7 +15,7 @@ def runs(tmp_path):
     def make(table, rows, network=None, **metrics):
         config = Config(dataset="mnist", decoder="siren")
         (tmp_path / config.hash).mkdir()
-        run = SimpleNamespace(folder=tmp_path / config.hash, metrics=metrics | {"epochs": 1, "steps": 1},
+        run = SimpleNamespace(folder=tmp_path / config.hash, config=config, metrics=metrics | {"epochs": 1, "steps": 1},
                               provenance={"device": "a device"}, summary=lambda: "a run")
         pd.DataFrame(rows).to_csv(run.folder / f"{table}-1.csv")
         return pd.DataFrame([{"row": "a row", "column": "MNIST", "network": network, "seed": 0, "state": "done",
