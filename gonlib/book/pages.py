@@ -58,9 +58,16 @@ def _write_sources(book: Path, source: Path, executed: Path, names: list[str]) -
         elif (book / f"{name}.md").is_file():
             text = (book / f"{name}.md").read_text(encoding="utf-8")
             text = re.sub(r"<!-- modules: (\w+) -->", lambda wing: modules(wing[1]), text)
+            text = re.sub(r"<!-- code: (\S+) -->", lambda file: _quoted(book.parent / file[1]), text)
             if "<!-- runs -->" in text:
                 text = text.replace("<!-- runs -->", _runs_section(executed, names))
             (source / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def _quoted(path: Path) -> str:
+    """A file of Python as a block of a page, without its docstring, which the page itself says."""
+    code = path.read_text(encoding="utf-8").split('"""', 2)[2]
+    return f"```python\n{code.strip()}\n```"
 
 
 def _runs_section(executed: Path, names: list[str]) -> str:

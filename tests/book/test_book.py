@@ -119,6 +119,12 @@ def test_no_link_inside_the_book_is_dead(smoke_book):
                 assert (smoke_book.html / unquote(link.path)).exists(), f"{path.name}: {a['href']}"
 
 
+def test_the_page_on_variants_quotes_their_tests(smoke_book):
+    shown = soup(smoke_book, "add-a-variant").text
+    for file, line in (("test_add_a_variant", "class SquashedGradient(InferenceRule):"), ("data/test_add_a_dataset", "ENTRY =")):
+        assert line in (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8") and line in shown
+
+
 def test_the_api_pages_document_every_file(smoke_book):
     for path in (ROOT / "gonlib").glob("*/**/[a-z]*.py"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
