@@ -361,8 +361,8 @@ def test_interrupted_while_it_starts_it_says_nothing_of_python(tmp_path):
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
+        assert process.returncode in (0, 130, -signal.SIGINT)  # the last before Python minds signals, or after it
         if wait > 0.3 or process.returncode == 130:  # before that, it may not even be Python that runs
-            assert process.returncode in (0, 130)
             assert "Traceback" not in err
 
 
