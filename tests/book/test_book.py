@@ -121,7 +121,8 @@ def test_no_link_inside_the_book_is_dead(smoke_book):
 
 def test_the_page_on_variants_quotes_their_tests(smoke_book):
     shown = soup(smoke_book, "add-a-variant").text
-    for file, line in (("test_add_a_variant", "class SquashedGradient(InferenceRule):"), ("data/test_add_a_dataset", "ENTRY =")):
+    quoted = {"test_add_a_variant": "class SquashedGradient(InferenceRule):", "data/test_add_a_dataset": "ENTRY ="}
+    for file, line in quoted.items():
         assert line in (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8") and line in shown
 
 
