@@ -38,7 +38,7 @@ help:
 	@echo '                   PARAMS="-p NAME VALUE"  set a parameter in every notebook that has it'
 	@echo '                   NOTEBOOKS="04-table1"  only these; the other pages stay as they were'
 	@echo '                   DEVICE=cuda            where to train (default: what the profile says)'
-	@echo 'make check       in a minute: lint, types, layers, declared imports and the fast tests'
+	@echo 'make check       the quick checks: lint, types, layers, declared imports and the fast tests'
 	@echo 'make test        the whole test suite'
 	@echo '                   CPU=avx2               round as an older processor does: avx2 or sse41'
 	@echo 'make book        build the pages only, from the notebooks executed last'
