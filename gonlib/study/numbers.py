@@ -33,6 +33,12 @@ def prose(lines) -> Html:
     return Html("<ul>{}</ul>").format(Html("").join(Html("<li>{}</li>").format(line) for line in lines))
 
 
+def box(title: str, *sentences: Html | str) -> Html:
+    """A frame of a page with a title and a few sentences: "In short" at its beginning, "Take away" at its end."""
+    kind = title.lower().replace(" ", "-")
+    return Html('<div class="admonition {}"><p class="admonition-title">{}</p>{}</div>').format(kind, title, prose(sentences))
+
+
 def mean_sd(values) -> tuple[float, float | None] | None:
     """Mean and sd (n - 1) of finite values; the sd of one value is None, and so is the whole of no values."""
     values = np.asarray([v for v in values if v is not None and math.isfinite(v)], float)
