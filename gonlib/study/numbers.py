@@ -36,7 +36,8 @@ def prose(lines) -> Html:
 def box(title: str, *sentences: Html | str) -> Html:
     """A frame of a page with a title and a few sentences: "In short" at its beginning, "Take away" at its end."""
     kind = title.lower().replace(" ", "-")
-    return Html('<div class="admonition {}"><p class="admonition-title">{}</p>{}</div>').format(kind, title, prose(sentences))
+    html = Html('<div class="admonition {}"><p class="admonition-title">{}</p>{}</div>')
+    return html.format(kind, title, prose(sentences))
 
 
 def mean_sd(values) -> tuple[float, float | None] | None:
