@@ -310,7 +310,8 @@ def test_the_rows_of_a_race_change_places_with_the_epoch(show):
     gon, ae, glo = browser.evaluate(notes)
     assert "5.35: at epoch 3" in gon and "not reached" in ae and "ends at 3" in ae and not glo
     assert browser.evaluate("document.querySelector('.live > *').shadowRoot.querySelectorAll('.time i').length") == 1
-    assert "1 seed, at epoch 3 to 4 of 500" in browser.evaluate("document.querySelector('.live > *').find('.about').textContent")
+    about = browser.evaluate("document.querySelector('.live > *').find('.about').textContent")
+    assert about == "1 seed, at epoch 3 to 4 of 500."
     drag(browser, ".epoch", (0.98, 0.5), (0.0, 0.5))
     assert browser.evaluate(order) == ["AE", "GLO", "GON"]
     tops = numbers(browser, "it.lanes.map(lane => lane.style.getPropertyValue('--rank'))")
