@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 import jinja2
 
+from ..runs.contents import Unreadable
 from ..runs.progress import title
 from ..runs.run import Run
 from ..runs.store import Store
@@ -51,7 +53,8 @@ def section(pages: dict[str, dict], stores: Iterable[Store]) -> str:
     for name, names in linked_runs(pages).items():
         folder = next((store.root / name for store in stores if (store.root / name).is_dir()), None)
         if folder is not None:
-            rows.append(_row(Run(folder), names))
+            with suppress(Unreadable):  # whoever asks for that run is told
+                rows.append(_row(Run(folder), names))
     if not rows:
         return "No number of this build links to a run."
     return TABLE.render(runs=sorted(rows, key=lambda row: (row["pages"][0], row["title"])))

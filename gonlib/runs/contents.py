@@ -181,7 +181,7 @@ NEEDED = {"history.csv": ("epoch", "step", "seconds", "train_loss"), "snapshots.
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """history.csv, measured.csv or snapshots.csv: all numbers are finite or missing, the steps of all but the second grow."""
+    """history.csv, measured.csv or snapshots.csv: numbers are finite or missing, steps in order (but in the second)."""
     path = folder / name
     with readable(path):
         if not path.stat().st_size:  # a table without rows has the end of a line

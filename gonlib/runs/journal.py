@@ -161,7 +161,9 @@ class Journal:
 
     def _snapshots(self, trained: Trained) -> None:
         table = self.folder / "snapshots.csv"
-        if trained.snapshots is None or (table.is_file() and len(read_table(self.folder, table.name)) >= len(trained.snapshot_history)):
+        if trained.snapshots is None:
+            return
+        if table.is_file() and len(read_table(self.folder, table.name)) >= len(trained.snapshot_history):
             return
         # The pictures first: a reader takes as many of them as the table has rows.
         tensors.write(self.folder / SNAPSHOTS, {"snapshots": trained.snapshots})

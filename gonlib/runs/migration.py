@@ -194,7 +194,8 @@ def _recorded(history: list[dict], config: Config) -> list[dict]:
 
 def _looked_at(key: str, config: Config) -> bool:
     """Whether a number depends on how the model is measured; GLO's training images have latents of their own."""
-    return key.startswith("test_") or (key.startswith("train_") and key != "train_loss" and not RULES[config.inference].costly)
+    own = RULES[config.inference].costly
+    return key.startswith("test_") or (key.startswith("train_") and key != "train_loss" and not own)
 
 
 def _stretch(made: dict, to: int, numerics: int) -> dict:

@@ -125,8 +125,8 @@ class Run:
         found: dict[tuple[str, int], dict[int, dict]] = {USUAL: {}}
         end = {"epoch": self.reached.epochs, "step": self.reached.steps}
         end |= {k: v for k, v in self.end.items() if k == "seconds" or k.startswith(("train_", "test_"))}
-        beside = read_table(self.folder, "measured.csv").to_dict("records") if (self.folder / "measured.csv").is_file() else []
-        for row in [*self.recorded.to_dict("records"), *beside, end]:  # the end has all digits
+        beside = read_table(self.folder, "measured.csv") if (self.folder / "measured.csv").exists() else pd.DataFrame()
+        for row in [*self.recorded.to_dict("records"), *beside.to_dict("records"), end]:  # the end has all digits
             look = row.pop("evaluation", USUAL[0]), row.pop("free_steps", USUAL[1])
             row = {k: v for k, v in row.items() if v == v}
             if 0 < row["step"] <= self.reached.steps:
@@ -218,7 +218,7 @@ class Run:
     @property
     def all_snapshots(self) -> int:
         """How many snapshots are stored, up to the asked point and after it."""
-        there = all((self.folder / name).is_file() for name in ("snapshots.csv", SNAPSHOTS))
+        there = all((self.folder / name).exists() for name in ("snapshots.csv", SNAPSHOTS))
         return len(read_table(self.folder, "snapshots.csv")) if there else 0
 
     @cached_property

@@ -21,10 +21,10 @@ from ..training import checkpoint, loop
 from ..training.config import Config
 from ..training.forms import check_device, choose
 from . import beside, journal, packs, provenance
+from .contents import CHECKPOINT, Unreadable, in_order, read_provenance
 from .merging import Merge, merge_run
 from .migration import convertible, migrate, old_runs
 from .progress import reporter
-from .contents import CHECKPOINT, Unreadable, in_order, read_provenance
 from .run import USUAL, Run
 
 REPEAT = "repeat.safetensors"  # the checkpoint of a run that is trained again, for something on the way
@@ -63,6 +63,15 @@ def find_run(config: Config, stores: Iterable["Store"]) -> Run | None:
     if faults:
         raise faults[0]
     return max(found, key=lambda run: run.reached.steps, default=None)
+
+
+def find_readable(config: Config, stores: Iterable["Store"]) -> Run | None:
+    """As `find_run`, but a run that cannot be read is none, of which a sentence on stderr tells."""
+    try:
+        return find_run(config, stores)
+    except Unreadable as fault:
+        print(fault, file=sys.stderr)
+        return None
 
 
 def load_data(config: Config, device: str | torch.device = "cpu") -> Dataset:

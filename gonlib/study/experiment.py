@@ -179,7 +179,7 @@ def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
     rows = []
     for cell in cells:
         for config in cell.configs:
-            found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
+            found = store.find_readable(config, stores or [store.local_store(), store.recorded_store()])
             about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "config": config,
                      "paper": cell.paper, "factors": tuple(cell.factors)}
             rows.append(_numbers(found) | cell.factors | about)
