@@ -173,6 +173,19 @@ def _how_far(verdict, part):
     return replace(verdict, part=where or reached(used))
 
 
+def in_words(claims, runs: dict) -> Html:
+    """The verdicts on some claims as one sentence, each linked to its place in the ledger: for the box "In short"."""
+    told = []
+    for judgement in judge_all(claims, runs):
+        known = [verdict for verdict in judgement if verdict.verdict != "not yet run"][:2] or [judgement.full]
+        known = known[:1] if known[0].scope == "full" and known[-1].scope == "small" else known
+        words = Html(", ").join(Html('<span class="verdict {} {}">{}</span>').format(
+            verdict.verdict.replace(" ", "-"), verdict.scope, verdict.label) for verdict in known)
+        told.append(Html('<a href="22-ledger.html#{}">{}</a> {}').format(judgement.full.claim.lower(),
+                                                                         judgement.full.claim, words))
+    return Html("Verdict: {}.").format(Html("; ").join(told))
+
+
 def verdicts(claims, runs: dict) -> Html:
     """A table for a chapter: each claim, the paper's evidence, ours at full schedule and in this build, and verdicts.
 
