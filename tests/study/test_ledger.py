@@ -267,6 +267,15 @@ def test_every_number_links_to_its_runs():
     assert len(links) == 20 and all(set(a["data-runs"].split()) <= set(verdict.hashes) for a in links)
 
 
+def test_a_page_says_in_one_sentence_what_the_verdicts_are(monkeypatch, tmp_path):
+    monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
+    runs = {"table1": table({("GON", "digits"): 1.0, ("1 step, detached", "digits"): 5.0})}
+    text = BeautifulSoup(ledger.in_words(["C3", "C17"], runs), "html.parser")
+    assert text.text == "Verdict: C3 holds here; C17 not yet run."
+    assert [link["href"] for link in text("a")] == ["22-ledger.html#c3", "22-ledger.html#c17"]
+
+
 # --- the ledger ---
 
 
