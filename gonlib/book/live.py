@@ -20,7 +20,7 @@ from ..data.builtin import SHAPES
 from ..runs import kept
 from ..runs.run import Run
 from ..runs.store import load_data, recorded_store
-from ..study import paper, registry
+from ..study import numbers, paper, registry
 from ..study.numbers import Html
 from . import stills
 from .export import exported
@@ -123,19 +123,28 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
     """The test errors of a table's rows as a race over the epochs, a panel for each data set.
 
     Args:
-        groups: what to call some runs, such as "recorded", and the runs as `registry.run` gives them.
+        groups: what to call some runs, such as "recorded" or "this build", and the runs as `registry.run` gives them;
+            each data set of each is a button. Runs are shown as far as they have been trained.
     """
     panels = []
     for group, runs in groups.items():
         for column, part in runs[runs.run.notna()].groupby("column", sort=False):
             rows = [row for name, same in part.groupby("row", sort=False) if (row := _lane(name, same))]
             title = f"{paper.DATASETS.get(column, column)}, {group}"
-            panels += [{"title": title, "rows": rows}] if len(rows) > 1 else []
+            panels += [{"title": title, "rows": rows, "about": _length(part)}] if len(rows) > 1 else []
     if not panels:
         return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
     caption = "The race: who is ahead depends on when one looks. Choose a data set and move through the epochs."
     alt = "Falling curves of test error, one for each row of the table"
     return _element("gon-race", {"panels": panels}, stills.race(panels[0]), alt, caption)
+
+
+def _length(runs):
+    """How many seeds the runs of a panel have, and how far they are where they are growing, in words."""
+    seeds = runs.seed.nunique()
+    growing = runs[runs.state == "growing"]
+    far = f", {numbers.reached(growing)}" if len(growing) else ""
+    return f"{seeds} seed{'s' * (seeds != 1)}{far}."
 
 
 def _lane(name, runs):

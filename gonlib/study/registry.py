@@ -26,7 +26,8 @@ from .chapters import (
     tasks,
     your_images,
 )
-from .experiment import Experiment, collect, curves, split_names  # noqa: F401 (part of what the registry offers)
+from .experiment import Cell, Experiment, as_far, collect, curves, split_names  # noqa: F401 (part of what it offers)
+from .paper import VARIANTS
 
 CHAPTERS = (table1, table2, steps_and_gap, activations, normalisation, architectures, origins, generalisation, settings,
             first_minute, implicit, super_resolution, interpolation, samples, tasks, latents, monte_carlo, linearity,
@@ -111,7 +112,27 @@ def stored(name: str, profile="quick", **overrides) -> pd.DataFrame:
     return collect(get(name).cells(profile, **overrides))
 
 
-def recorded(name: str, **overrides) -> pd.DataFrame:
-    """The runs recorded at full schedule (profile `paper`) that come with the book, as `collect` gives them."""
-    return collect(get(name).cells("paper", **overrides), [store.recorded_store()])
+def at_full_schedule(name: str, stores, **overrides) -> list[Cell]:
+    """The cells of an experiment in profile `paper`; where a data set has no run, those of its variant that has some."""
+    experiment = get(name)
+    cells = experiment.cells("paper", **overrides)
+    given = dict.fromkeys(cell.factors["dataset"] for cell in cells)
+    if "dataset" in overrides or given.keys().isdisjoint(VARIANTS):
+        return cells
 
+    def begun(dataset):
+        those = experiment.cells("paper", **overrides | {"dataset": dataset})
+        return any(store.find_run(config, stores) for cell in those for config in cell.configs)
+
+    names = [VARIANTS[one] if one in VARIANTS and not begun(one) and begun(VARIANTS[one]) else one for one in given]
+    return cells if names == list(given) else experiment.cells("paper", **overrides | {"dataset": " ".join(names)})
+
+
+def recorded(name: str, **overrides) -> pd.DataFrame:
+    """The runs of profile `paper` that come with the book, as `collect` gives them, growing ones as far as they are.
+
+    In columns that are still growing, runs are `done` at the `epoch` that their rows share, before the one `asked` for
+    (see `as_far`). Where a data set has no run but a variant of it has, the variant's stand in its place.
+    """
+    stores = [store.recorded_store()]
+    return as_far(collect(at_full_schedule(name, stores, **overrides), stores))

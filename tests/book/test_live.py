@@ -293,7 +293,8 @@ def table_of(**rows):
         def __init__(self, errors):
             self.history = pd.DataFrame({"epoch": range(1, len(errors) + 1), "test_error": errors})
 
-    return pd.DataFrame([{"row": name, "column": "coil20", "run": Made(errors), "paper": known and (known, 0.1)}
+    return pd.DataFrame([{"row": name, "column": "coil20", "run": Made(errors), "paper": known and (known, 0.1), "seed": 0,
+                          "state": "growing", "epoch": len(errors), "asked": 500}
                          for name, (errors, known) in rows.items()])
 
 
@@ -307,7 +308,10 @@ def test_the_rows_of_a_race_change_places_with_the_epoch(show):
     assert browser.evaluate(order) == ["GON", "AE", "GLO"]
     notes = "[...document.querySelector('.live > *').shadowRoot.querySelectorAll('.note')].map(it => it.textContent)"
     gon, ae, glo = browser.evaluate(notes)
-    assert "reached at epoch 3" in gon and "not reached" in ae and "ends at epoch 3" in ae and not glo
+    assert "5.35: at epoch 3" in gon and "not reached" in ae and "ends at 3" in ae and not glo
+    assert browser.evaluate("document.querySelector('.live > *').shadowRoot.querySelectorAll('.time i').length") == 1
+    about = browser.evaluate("document.querySelector('.live > *').find('.about').textContent")
+    assert about == "1 seed, at epoch 3 to 4 of 500."
     drag(browser, ".epoch", (0.98, 0.5), (0.0, 0.5))
     assert browser.evaluate(order) == ["AE", "GLO", "GON"]
     tops = numbers(browser, "it.lanes.map(lane => lane.style.getPropertyValue('--rank'))")

@@ -12,7 +12,9 @@ class GonRace extends LiveElement {
     .dot { border-radius: 50%; background: var(--colour); }
     .paper { border: 2px solid currentColor; transform: rotate(45deg) scale(0.75); }
     .value { text-align: right; font-variant-numeric: tabular-nums; }
-    .note { grid-column: 2 / 4; margin: 0; font-size: 0.75rem; line-height: 1.1; color: var(--muted); }
+    .note { grid-column: 2 / 4; margin: 0; font-size: 0.75rem; line-height: 1.1; color: var(--muted); white-space: nowrap; }
+    .time { position: relative; flex: 1; display: flex; }
+    .time i { position: absolute; top: 1.35rem; width: 4px; height: 0.5rem; margin-left: -2px; background: var(--colour); }
     .name { grid-row: 1 / 3; }
     .axis { position: relative; height: 1.3rem; margin: 0 5rem 0 10.3rem; color: var(--muted); font-size: 0.75rem; }
     .axis span { position: absolute; transform: translateX(-50%); white-space: nowrap; }
@@ -27,9 +29,10 @@ class GonRace extends LiveElement {
     <div class="rows"></div>
     <div class="axis"></div>
     <div class="bar" style="margin: 0.6rem 0 0"><button class="play">Start</button>
-      <label style="flex: 1">epoch <input type="range" class="epoch" min="1" step="1" aria-label="Epoch"></label>
-      <output class="at"></output></div>
-    <p>Test error, further left is better; the axis is logarithmic. A diamond is the paper's value at the end.</p>`;
+      <label style="flex: 1">epoch <span class="time"><input type="range" class="epoch" min="1" step="1"
+        aria-label="Epoch"></span></label><output class="at"></output></div>
+    <p>Test error, further left is better; the axis is logarithmic. A diamond is the paper's value at the end of its
+      training; a tick under the epochs says when a row first reaches its own. <span class="about"></span></p>`;
 
   begin() {
     this.slider = this.find(".epoch");
@@ -63,7 +66,9 @@ class GonRace extends LiveElement {
       <span class="value"></span><p class="note"></p></div>`).join("");
     this.lanes = [...this.find(".rows").children];
     this.lanes.forEach((lane, j) => (lane.querySelector(".name").textContent = rows[j].name));
+    this.find(".about").textContent = this.panel.about;
     this.drawAxis();
+    this.markCrossings();
     this.redraw();
   }
 
@@ -82,6 +87,20 @@ class GonRace extends LiveElement {
       .map((tick) => `<span style="left: ${this.place(tick)}%">${Number(tick.toPrecision(1))}</span>`).join("");
   }
 
+  /** The first epoch at which a row is no worse than the paper's value, or undefined. */
+  crossing({ epochs, errors, paper }) {
+    return epochs[errors.findIndex((error) => error <= paper)];
+  }
+
+  markCrossings() {
+    this.find(".time").querySelectorAll("i").forEach((mark) => mark.remove());
+    for (const row of this.panel.rows) {
+      const part = (this.crossing(row) - 1) / (this.last - 1 || 1); // of the way; the thumb is 16 pixels wide
+      if (part >= 0) this.find(".time").insertAdjacentHTML("beforeend",
+        `<i style="--colour: ${row.colour}; left: calc(8px + ${part} * (100% - 16px))"></i>`);
+    }
+  }
+
   /** The rows at an epoch, the best first: [number of the row, error, the epoch that it is of]. */
   standing(epoch) {
     const at = this.panel.rows.map(({ epochs, errors }, i) => {
@@ -95,15 +114,14 @@ class GonRace extends LiveElement {
     const epoch = Number(this.slider.value);
     this.find(".at").textContent = `${epoch} of ${this.last}`;
     this.order = this.standing(epoch).map(([i, error, reached], rank) => {
-      const lane = this.lanes[i], { epochs, errors, paper, name } = this.panel.rows[i];
+      const lane = this.lanes[i], { epochs, paper, name } = this.panel.rows[i], crossed = this.crossing(this.panel.rows[i]);
       lane.style.setProperty("--rank", rank);
       lane.querySelector(".dot").style.left = `${this.place(error)}%`;
       lane.querySelector(".line").style.width = `${this.place(error)}%`;
       lane.querySelector(".value").textContent = error.toPrecision(3);
-      const crossed = epochs[errors.findIndex((e) => e <= paper)];
-      const ended = epoch > epochs[epochs.length - 1] ? `ends at epoch ${reached}. ` : "";
+      const ended = epoch > epochs[epochs.length - 1] ? `ends at ${reached}; ` : "";
       lane.querySelector(".note").textContent = ended + (!paper ? ""
-        : `paper ${paper}, ` + (crossed === undefined ? "not reached" : `reached at epoch ${crossed}`));
+        : `paper ${paper}: ` + (crossed === undefined ? "not reached" : `at epoch ${crossed}`));
       return name;
     });
   }
