@@ -39,7 +39,7 @@ def begin() -> None:
 
 
 def drawable(text: object) -> object:
-    """A text for Matplotlib: where what stands between its dollars is no mathematics, as in a folder's name, they are dollars."""
+    """A text for Matplotlib: dollars with no mathematics between them, as in a folder's name, are only dollars."""
     if isinstance(text, str) and text.count("$") > 1:
         try:
             MathTextParser("path").parse(text)

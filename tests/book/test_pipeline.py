@@ -148,8 +148,9 @@ def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repos
 def test_a_kernel_that_is_interrupted_makes_the_same_page(small_repository, monkeypatch):
     """Ctrl-C is for the build; a page that went on after it has lost nothing."""
     monkeypatch.setattr(pages, "build", lambda *_: ([], True))
+    interrupt = "for _ in range(5):\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(0.05)\n"
     write_notebook(small_repository / "book", "01-good", "latents = 1",
-                   "import os, signal, time\nfor _ in range(5):\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(0.05)\nprint('whole')")
+                   f"import os, signal, time\n{interrupt}print('whole')")
     assert cli.main(["book", "--notebooks", "01-good"]) == 0
     assert "whole" in (small_repository / "build" / "notebooks" / "01-good.ipynb").read_text()
 
