@@ -194,33 +194,47 @@ def _numbers(run):
 
 
 def so_far(runs: pd.DataFrame) -> pd.DataFrame:
-    """Columns with runs that are still growing, all their runs at the furthest epoch that all of them have.
+    """Columns with runs that are still growing, all their runs at the furthest epoch that their rows share.
 
     `epoch` says which that is and `asked` which was asked for; runs of other columns, failed and missing ones are left
-    out.
+    out, and seeds that are behind others of their row. A row that has not half of what most rows have does not hold
+    the others back: it is given as far as it is.
     """
     begun = runs[runs.state.isin(["done", "growing"]) & (runs.epoch > 0)] if "epoch" in runs else runs[:0]
     growing = begun[begun.column.isin(begun.column[begun.state == "growing"])]
     parts = [_together(part) for _, part in growing.groupby("column", sort=False)]
-    return pd.concat(parts, ignore_index=True) if parts else growing
+    return pd.concat(parts).sort_index() if parts else growing
+
+
+def as_far(runs: pd.DataFrame) -> pd.DataFrame:
+    """All runs, with those of columns that are still growing as `so_far` gives them: state "done", and at which `epoch`."""
+    grown = so_far(runs)
+    return pd.concat([runs.drop(index=grown.index), grown]).sort_index() if len(grown) else runs
 
 
 def _together(runs):
-    """The runs of a column at their furthest common epoch, as if that had been asked for."""
-    epoch, then, asked = int(runs.epoch.min()), None, int(runs.asked.max())
+    """The runs of a column at the furthest epoch that its rows share, as if that had been asked for."""
+    asked, reached = int(runs.asked.max()), runs.groupby("row").epoch.max()
+    most = reached.sort_values(ascending=False).iloc[len(reached) // 2]  # what more than half of the rows have
+    epoch, then = int(reached[reached >= most / 2].min()), None
+    runs = runs[runs.epoch >= runs.row.map(reached).clip(upper=epoch)]
+    level = list(runs.epoch >= epoch)
     while epoch != then:  # a run may have been measured last some epochs before
-        then = epoch
-        shown = [one.run.at(then) for one in runs.itertuples()]
-        epoch = min(run.metrics["epochs"] for run in shown)
+        then, shown = epoch, [one.run.at(epoch) for one in runs.itertuples()]
+        epoch = min(run.metrics["epochs"] for run, counts in zip(shown, level, strict=True) if counts)
     kept = [name for name in runs if name not in runs.run.iloc[0].metrics]
     rows = [one[kept].to_dict() | _numbers(run) | {"state": "done", "asked": asked}
             for (_, one), run in zip(runs.iterrows(), shown, strict=True)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, index=runs.index)
 
 
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
-    """The histories of `collect`ed runs as one long table: row, column, factors, seed, epoch, step, seconds, errors."""
+    """The histories of `collect`ed runs as one long table: row, column, factors, seed, epoch, step, seconds, errors.
+
+    Runs that are still growing are followed as far as they are, whatever epoch they are compared at.
+    """
     parts = []
     for _, one in runs[runs.run.notna()].iterrows():
-        parts.append(one.run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
+        run = one.run.at(int(one.asked)) if one.get("epoch", 0) < one.get("asked", 0) else one.run
+        parts.append(run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

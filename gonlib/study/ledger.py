@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from ..data.registry import facts
+from ..runs import store
 from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
-from .numbers import Html, reached
+from .numbers import Html, reached, say
 from .paper import CLAIMS, DATASETS
 from .profiles import load_profile
-from .registry import CHAPTERS, EXPERIMENTS, get
+from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
 
 RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
 VERDICTS = ("holds", "fails", "mixed", "not yet run")
@@ -113,7 +114,8 @@ def full_schedule(name: str) -> list:
     """The cells of an experiment that count as the paper's: profile `paper`, on the paper's data sets."""
     if name not in load_profile("paper"):
         return []
-    return [cell for cell in get(name).cells("paper") if cell.factors["dataset"].partition("@")[0] in DATASETS]
+    cells = at_full_schedule(name, [store.local_store(), store.recorded_store()])
+    return [cell for cell in cells if cell.factors["dataset"].partition("@")[0] in DATASETS]
 
 
 def divide(name: str, runs: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -171,12 +173,34 @@ def _how_far(verdict, part):
     return replace(verdict, part=where or reached(used))
 
 
+def in_words(claims, runs: dict) -> Html:
+    """The verdicts on some claims as one sentence, each linked to its place in the ledger: for the box "In short"."""
+    told = []
+    for judgement in judge_all(claims, runs):
+        known = [verdict for verdict in judgement if verdict.verdict != "not yet run"][:2] or [judgement.full]
+        known = known[:1] if known[0].scope == "full" and known[-1].scope == "small" else known
+        words = Html(", ").join(Html('<span class="verdict {} {}">{}</span>').format(
+            verdict.verdict.replace(" ", "-"), verdict.scope, verdict.label) for verdict in known)
+        told.append(Html('<a href="22-ledger.html#{}">{}</a> {}').format(judgement.full.claim.lower(),
+                                                                         judgement.full.claim, words))
+    return Html("Verdict: {}.").format(Html("; ").join(told))
+
+
 def verdicts(claims, runs: dict) -> Html:
     """A table for a chapter: each claim, the paper's evidence, ours at full schedule and in this build, and verdicts.
 
     `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores.
     """
     return _table(judge_all(claims, runs), "small runs of this page")
+
+
+def in_a_sentence(claim: str, runs: dict) -> Html:
+    """The verdicts on one claim in a sentence, for the box that a chapter begins with."""
+    full, part, small = judge_all([claim], runs)[0]
+    shown = [v.label for v in (full, part) if v.verdict != "not yet run"] or ["not yet run"]
+    build = Html("") if RULES[claim].exact else say("; in the small runs of this page: {}", small.label)
+    link = Html('<a href="22-ledger.html#claim-{}">claim {}</a>').format(claim, claim)
+    return say("Verdict on {}: <strong>{}</strong>{}.", link, ", ".join(shown), build)
 
 
 class Ledger(Html):

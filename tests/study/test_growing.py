@@ -9,7 +9,7 @@ from gonlib.data import datasets
 from gonlib.runs import store
 from gonlib.runs.store import Store
 from gonlib.study import ledger, registry, tables
-from gonlib.study.experiment import so_far
+from gonlib.study.experiment import Experiment, as_far, so_far
 
 TINY = {"dataset": "coil20", "size": 8, "filters": 2, "latents": 4, "train_images": 48, "test_images": 20, "batch_size": 16,
         "seeds": 1, "models": ["GON", "AE", "1 step, detached", "Tied AE"]}
@@ -45,6 +45,47 @@ def test_rows_are_compared_at_the_epoch_that_all_have(grown):
         assert together.test_error[model] == run.metrics_at(2)["test_error"]
         assert together.run[model].metrics["test_error"] == together.test_error[model]
     assert so_far(runs[runs.state == "done"]).empty
+    everything = as_far(runs).set_index("model")
+    assert everything.state.to_dict() == dict.fromkeys(together.index, "done") | {"Tied AE": "not run"}
+
+
+def test_a_row_that_is_far_behind_does_not_hold_the_others_back(grown):
+    runs = registry.collect(grown)
+    runs = runs[runs.model != "Tied AE"]
+    runs.loc[runs.model == "AE", "epoch"] = 1  # as its store would say
+    together = so_far(runs).set_index("model")
+    assert together.epoch[["GON", "1 step, detached"]].to_list() == [3, 3] and "AE" in together.index
+
+
+def test_the_variant_of_a_data_set_stands_in_for_it(grown, monkeypatch, tmp_path):
+    """Only where the data set itself has no run; with the paper's numbers, and growing runs as far as they are."""
+    profile = {"table1": TINY | {"epochs": 4, "dataset": "small_norb coil20"}}
+    monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr(Experiment, "cells", lambda self, _, cells=Experiment.cells, **given: cells(self, profile, **given))
+    assert registry.recorded("table1").column.unique().tolist() == ["Small NORB", "COIL-20"]
+    registry.run("table1", dataset="small_norb@jpeg", models=["GON"], epochs=1)
+    found = registry.recorded("table1")
+    assert found.column.unique().tolist() == ["Small NORB (from JPEG copies)", "COIL-20"]
+    gon = found[(found.model == "GON") & (found.dataset == "small_norb@jpeg")].iloc[0]
+    assert (gon.state, gon.epoch, gon.asked) == ("done", 1, 4) and gon.paper == (0.17, 0.01)
+    registry.run("table1", dataset="small_norb", models=["GON"], epochs=1)
+    assert registry.recorded("table1").column.unique().tolist() == ["Small NORB", "COIL-20"]
+
+
+def test_a_smaller_network_stands_in_where_the_published_one_has_no_run(grown, monkeypatch, tmp_path):
+    profile = {"table1": TINY | {"epochs": 1, "dataset": "digits patches"}}
+    monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr(Experiment, "cells", lambda self, _, cells=Experiment.cells, **given: cells(self, profile, **given))
+    monkeypatch.setitem(registry.SMALLER, "table1", {"filters": 1})
+
+    def filters():
+        return {dataset: part.config.iloc[0].filters for dataset, part in registry.recorded("table1").groupby("dataset")}
+
+    assert filters() == {"digits": TINY["filters"], "patches": TINY["filters"]}
+    registry.run("table1", dataset="digits", models=["AE"], filters=1)
+    assert filters() == {"digits": 1, "patches": TINY["filters"]}
+    registry.run("table1", dataset="digits", models=["AE"])
+    assert filters()["digits"] == TINY["filters"]
 
 
 def test_a_table_says_how_far_a_column_is(grown):

@@ -236,6 +236,8 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     assert full.verdict == part.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
     text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")
     assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
+    sentence = BeautifulSoup(ledger.in_a_sentence("C1", runs), "html.parser")
+    assert sentence.text == "Verdict on claim C1: not yet run; in the small runs of this page: holds here."
 
     def all_full(name, runs=None):
         return NO_RUNS if runs is None else runs, NO_RUNS, NO_RUNS
@@ -263,6 +265,15 @@ def test_every_number_links_to_its_runs():
     verdict = judge("C1", as_published())
     links = BeautifulSoup(verdict.sentence, "html.parser").select("a.number")
     assert len(links) == 20 and all(set(a["data-runs"].split()) <= set(verdict.hashes) for a in links)
+
+
+def test_a_page_says_in_one_sentence_what_the_verdicts_are(monkeypatch, tmp_path):
+    monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
+    runs = {"table1": table({("GON", "digits"): 1.0, ("1 step, detached", "digits"): 5.0})}
+    text = BeautifulSoup(ledger.in_words(["C3", "C17"], runs), "html.parser")
+    assert text.text == "Verdict: C3 holds here; C17 not yet run."
+    assert [link["href"] for link in text("a")] == ["22-ledger.html#c3", "22-ledger.html#c17"]
 
 
 # --- the ledger ---
