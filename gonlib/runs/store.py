@@ -122,11 +122,13 @@ class Store:
 
     def runs(self) -> list[Run]:
         """All runs that can be read, at their furthest points, ordered by hash."""
-        found = []
-        for folder in self.folders():
-            with suppress(Unreadable):  # whoever asks for that run is told
-                found.append(journal.find(folder))
-        return [run for run in found if run]
+        return [run for folder in self.folders() if (run := self.named(folder.name))]
+
+    def named(self, name: str) -> Run | None:
+        """The run of a hash at its furthest point; None if there is none, or none that can be read."""
+        with suppress(Unreadable):  # whoever asks for its numbers is told
+            return journal.find(self.root / name)
+        return None
 
     def folders(self) -> list[Path]:
         """The folders of all runs, ordered by hash."""

@@ -7,6 +7,7 @@ from ...data import as_float
 from .. import paper
 from ..experiment import experiment
 from ..judging import MARKS, Finding, below, by_column, compare, done, graded, models_below, rule, where
+from ..measures import evenly
 from ..numbers import Html, number, say
 
 SEVEN = ("GON", "AE", "Tied AE", "1 step, detached", "10 steps, detached", "10 steps", "GLO")
@@ -19,15 +20,10 @@ def reconstructions(model, data, config):
     """Of seed 0, some test "images" from all over the set and their "reconstructions", each encoded within a batch."""
     if config.seed:
         return {}
-    batch = as_float(_evenly(data.test, config.batch_size))
+    batch = as_float(evenly(data.test, config.batch_size))
     with model.evaluating(config.evaluation):
         pictures = model.reconstruct(batch)
-    return {"images": _evenly(batch, SHOWN), "reconstructions": _evenly(pictures, SHOWN).clamp(0, 1)}
-
-
-def _evenly(images, count):
-    """So many of the images, or all, evenly spaced from the first to the last."""
-    return images[torch.linspace(0, len(images) - 1, min(count, len(images)), device=images.device).round().long()]
+    return {"images": evenly(batch, SHOWN), "reconstructions": evenly(pictures, SHOWN).clamp(0, 1)}
 
 
 @experiment("table1", "Table 1: test reconstruction error", paper=paper.TABLE1, last=SEVEN[4:], keep=reconstructions)
