@@ -54,7 +54,8 @@ def show_images(images, titles=None, per_row=None, size=0.9, labels=None):
     wide, tall = fig.get_size_inches()
     for i in range(rows * per_row):
         x, y = left + size * (i % per_row), tall - above - row * (i // per_row) - high
-        axis = fig.add_axes((x / wide, y / tall, 0.96 * size / wide, 0.96 * high / tall), xticks=[], yticks=[], frame_on=False)
+        place = x / wide, y / tall, 0.96 * size / wide, 0.96 * high / tall
+        axis = fig.add_axes(place, xticks=[], yticks=[], frame_on=False)
         if i < len(images):
             _picture(axis, images[i], size)
         if titles is not None and i < min(per_row, len(titles)):
@@ -137,7 +138,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     names = list(dict.fromkeys(curves[panel]))
     per_row = per_row or (2 if len(names) in (2, 4) else min(3, len(names)))
     rows = math.ceil(len(names) / per_row)
-    size = (min(max(2.3 * per_row, 4.8), WIDTH), 2.2 * rows + 0.4) if len(names) > 1 else None  # None: as a figure of one panel
+    size = (min(max(2.3 * per_row, 4.8), WIDTH), 2.2 * rows + 0.4) if len(names) > 1 else None  # None: the usual
     fig, axes = plt.subplots(rows, per_row, figsize=size, sharex=True, sharey=share, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         plot_curves(curves[curves[panel] == name], ax=axis, **options)
@@ -159,7 +160,8 @@ def plot_gap(curves, panel="column"):
     """Test (solid) and training error (dashed), and below it the gap between them, a panel per data set; the figure."""
     names = list(dict.fromkeys(curves[panel]))
     curves = curves.assign(gap=curves.test_error - curves.train_error)
-    fig, axes = plt.subplots(2, len(names), figsize=(min(max(2.3 * len(names), 4.8), WIDTH), 4.2), sharex="col", squeeze=False)
+    size = min(max(2.3 * len(names), 4.8), WIDTH), 4.2
+    fig, axes = plt.subplots(2, len(names), figsize=size, sharex="col", squeeze=False)
     for (top, bottom), name in zip(axes.T, names, strict=True):
         part = curves[curves[panel] == name]
         plot_curves(part, ax=top)

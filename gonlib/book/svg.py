@@ -82,13 +82,14 @@ def _inline(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<style .*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"(\d\.\d\d)\d+", r"\1", svg)  # hundredths of a point are enough
     used = set(re.findall(r"#([\w-]+)", svg))
-    svg = re.sub(r' id="([\w-]+)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = svg.replace(INK, "currentColor")
     for colour, name in THEMED.items():
         svg = svg.replace(colour, f"var(--drawn-{name}, {colour})")
     width, height = (float(re.search(rf' {side}="([\d.]+)pt"', svg)[1]) for side in ("width", "height"))
-    head = f'<svg role="img" class="drawn" viewBox="0 0 {width:g} {height:g}" style="width: {width * PIXELS_PER_POINT:.0f}px"'
-    return re.sub(r"<svg [^>]*>", head + ' xmlns:xlink="http://www.w3.org/1999/xlink">', svg, count=1).replace("\n", " ")
+    head = (f'<svg role="img" class="drawn" style="width: {width * PIXELS_PER_POINT:.0f}px" '
+            f'viewBox="0 0 {width:g} {height:g}" xmlns:xlink="http://www.w3.org/1999/xlink">')
+    return re.sub(r"<svg [^>]*>", head, svg, count=1).replace("\n", " ")
 
 
 def remember(figure, frame) -> None:

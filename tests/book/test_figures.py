@@ -121,10 +121,11 @@ def test_a_figure_in_a_page_takes_its_colours_and_links_to_its_runs():
     assert "GON" in [text.text for text in made.select("svg text")]
     assert made.select_one(".data a.number")["data-runs"] == "GON AE"
     used = set(re.findall(r"#([\w-]+)", str(made.svg)))
-    assert all(tag["id"] in used for tag in made.select("[id]"))
+    assert {tag["id"] for tag in made.select("[id]")} <= used
 
 
-@pytest.mark.parametrize(("low", "high", "ticks"), [(3, 30, ["5", "10", "20"]), (1, 1e4, ["1", "10", "100", "1,000", "10,000"])])
+@pytest.mark.parametrize(("low", "high", "ticks"), [
+    (3, 30, ["5", "10", "20"]), (1, 1e4, ["1", "10", "100", "1,000", "10,000"])])
 def test_ticks_of_a_logarithmic_axis_are_plain_numbers(low, high, ticks):
     ax = plt.figure().add_subplot(yscale="log", ylim=(low, high))
     svg.plain_ticks(ax.yaxis)
