@@ -120,10 +120,9 @@ def readable(path: Path, executed: Path) -> dict:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]  # from the page, not from the notebook it offers
         elif "parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
-            cell["metadata"]["mystnb"] = {"code_prompt_show": "Parameters and their defaults",
-                                          "code_prompt_hide": "Hide the parameters"}
+            cell["metadata"]["mystnb"] = {"code_prompt_show": "parameters", "code_prompt_hide": "hide the parameters"}
             if about:
-                cells.append(_markdown(_made_with(about)))
+                cells.append(_markdown(_made_with(about, _runs_in_words(page))))
     page["cells"] = cells
     return page
 
@@ -136,12 +135,24 @@ def without_outputs(page: dict) -> dict:
     return page
 
 
-def _made_with(about: dict) -> str:
-    """One line for a page: the profile and the values of its parameters."""
+def _runs_in_words(page: dict) -> str:
+    """Which of this build's runs are behind an executed notebook's numbers, in a few words."""
+    if 'a class=\\"number\\"' not in json.dumps(page["cells"]):
+        return ""
+    from ..runs import store  # here: it loads torch, which other pages do not need
+    from . import runlist
+
+    return runlist.in_words(page, store.local_store())
+
+
+def _made_with(about: dict, runs: str = "") -> str:
+    """What made a page: the profile, the `runs` behind its numbers, and the values of its parameters."""
     values = [code_span(f"{name} = {value!r}") for name, value in about["values"].items()
               if name != "profile" and value is not None]  # None: left to the profile
-    profile = code_span(about["profile"])
-    return f":::{{div}} made-with\nMade with profile {profile}{': ' if values else ''}{', '.join(values)}\n:::"
+    lines = [f"Made with profile {code_span(about['profile'])}{': ' if runs else ''}{runs}."]
+    if values:
+        lines.append(f"Parameters: {', '.join(values)}.")
+    return "\n\n".join([":::{div} made-with", *lines]) + "\n:::"
 
 
 def _under_title(page: dict, kind: str, text: str) -> None:

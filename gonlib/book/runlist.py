@@ -1,8 +1,10 @@
 """The book's page of runs: each run that a number on some page links to, with where it came from."""
 
+import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import jinja2
 
@@ -28,16 +30,47 @@ TABLE = jinja2.Environment(autoescape=True, trim_blocks=True).from_string("""\
 """)
 
 
+class Link(NamedTuple):
+    """A number of a page: the runs that it links to, and what it asks of them (how far, and how they are measured)."""
+
+    runs: list[str]
+    asked: dict
+
+
+def links(page: dict) -> Iterator[Link]:
+    """The linked numbers in an executed notebook's outputs."""
+    for output in (output for cell in page["cells"] for output in cell.get("outputs", [])):
+        shown = "".join(output.get("data", {}).get("text/html", []))
+        for tag in re.findall(r'<a class="number"[^>]*>', shown):
+            about = {name: html.unescape(value) for name, value in re.findall(r'data-(\w+)="([^"]*)"', tag)}
+            yield Link(about["runs"].split(), json.loads(about.get("asked", "{}")))
+
+
 def linked_runs(pages: dict[str, dict]) -> dict[str, list[str]]:
     """Run hash -> names of the pages whose numbers link to it, from executed notebooks by name."""
     found: dict[str, list[str]] = {}
     for name, page in pages.items():
-        text = json.dumps([cell.get("outputs", []) for cell in page["cells"]])
-        for group in re.findall(r'data-runs=\\"([0-9a-f ]+)\\"', text):
-            for run in group.split():
-                found.setdefault(run, [])
-                found[run] += [name] if name not in found[run] else []
+        for run in {run: None for link in links(page) for run in link.runs}:
+            found.setdefault(run, []).append(name)
     return found
+
+
+def in_words(page: dict, store: Store) -> str:
+    """Which data, image sizes and lengths of training are behind a page's numbers from a store, in a few words."""
+    made: dict[str, dict[str, set]] = {}
+    for link in links(page):
+        for run in (Run(store.root / name) for name in link.runs if (store.root / name).is_dir()):
+            config = run.config.replace(**link.asked)
+            what = f"{config.dataset}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
+            about = made.setdefault(what, {"steps": set(), "seeds": set()})
+            about["steps"].add(min(config.end(run.end["images"])[1], run.reached.steps))
+            about["seeds"].add(config.seed)
+    return "; ".join(f"{what}, {_range(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
+                     for what, about in made.items())
+
+
+def _range(values: set[int]) -> str:
+    return f"{min(values):,}" + (f" to {max(values):,}" if len(values) > 1 else "")
 
 
 def section(pages: dict[str, dict], stores: Iterable[Store]) -> str:

@@ -102,19 +102,6 @@ def collected(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def gallery(runs: pd.DataFrame, *names: str) -> dict[str, torch.Tensor]:
-    """The pictures kept under some names with runs: {row title: (N, C, H, H)}, made `alike`.
-
-    Smaller pictures are enlarged with their pixels left visible; runs without pictures are left out.
-    """
-    found = {}
-    for run in runs[runs.state == "done"].itertuples():
-        for name in names:
-            if (strip := pictures(run.run, name)) is not None:
-                found[f"{run.column}\n{name}" if len(names) > 1 else run.column] = strip
-    return alike(found)
-
-
 def alike(pictures: dict | list) -> Any:
     """{title: (N, C, H, H)}, or pairs of them, with all pictures of the largest size and number of channels among them."""
     pairs = list(pictures.items() if isinstance(pictures, dict) else pictures)

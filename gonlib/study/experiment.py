@@ -229,8 +229,12 @@ def _together(runs):
 
 
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
-    """The histories of `collect`ed runs as one long table: row, column, factors, seed, epoch, step, seconds, errors."""
+    """The histories of `collect`ed runs as one long table: row, column, factors, seed, epoch, step, seconds, errors.
+
+    Runs that are still growing are followed as far as they are, whatever epoch they are compared at.
+    """
     parts = []
     for _, one in runs[runs.run.notna()].iterrows():
-        parts.append(one.run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
+        run = one.run.at(int(one.asked)) if one.get("epoch", 0) < one.get("asked", 0) else one.run
+        parts.append(run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -8,6 +8,7 @@ from ...runs import kept
 from .. import paper
 from ..experiment import experiment
 from ..judging import MARKS, Finding, below, by_column, compare, done, graded, models_below, rule, where
+from ..measures import evenly
 from ..numbers import Html, linked, number, reached, say
 
 SEVEN = ("GON", "AE", "Tied AE", "1 step, detached", "10 steps, detached", "10 steps", "GLO")
@@ -20,15 +21,10 @@ def reconstructions(model, data, config):
     """Of seed 0, some test "images" from all over the set and their "reconstructions", each encoded within a batch."""
     if config.seed:
         return {}
-    batch = as_float(_evenly(data.test, config.batch_size))
+    batch = as_float(evenly(data.test, config.batch_size))
     with model.evaluating(config.evaluation):
         pictures = model.reconstruct(batch)
-    return {"images": _evenly(batch, SHOWN), "reconstructions": _evenly(pictures, SHOWN).clamp(0, 1)}
-
-
-def _evenly(images, count):
-    """So many of the images, or all, evenly spaced from the first to the last."""
-    return images[torch.linspace(0, len(images) - 1, min(count, len(images)), device=images.device).round().long()]
+    return {"images": evenly(batch, SHOWN), "reconstructions": evenly(pictures, SHOWN).clamp(0, 1)}
 
 
 @experiment("table1", "Table 1: test reconstruction error", paper=paper.TABLE1, last=SEVEN[4:], keep=reconstructions)
@@ -119,7 +115,8 @@ def _standing(column, here):
              for name in SINGLE_STEP if name in means]
     seeds, best = here.groupby("model").seed.nunique().max(), means.idxmin()
     how_far = reached(here) if (here.epoch < here.asked).any() else f"after {here.asked.max():,.0f} epochs"
-    lowest = say(" Lowest of all that were run: {} with {}.", best.replace(",", ""), number(where(here, model=best), "test_error"))
+    lowest = say(" Lowest of all that were run: {} with {}.", best.replace(",", ""),
+                 number(where(here, model=best), "test_error"))
     return say("<strong>{}</strong>, {}, {}: {}.{}", column, how_far, f"{seeds} seed{'s' if seeds > 1 else ''}",
                Html(", ").join(named), lowest if len(means) > 1 else "")
 
@@ -173,7 +170,8 @@ def fit_sentences(fits: pd.DataFrame, full: pd.DataFrame) -> list[Html]:
     lines = []
     for column, here in by_column(done(fits, "test_error")):
         gon = done(where(full, model="GON", column=column), "test_error")
-        each = [say("{} with {} steps", number(part, "test_error"), f"{steps:,}") for steps, part in here.groupby("free_steps")]
+        each = [say("{} with {} steps", number(part, "test_error"), f"{steps:,}")
+                for steps, part in here.groupby("free_steps")]
         beside = say("; the GON, whose latent is one step, has {}", number(gon, "test_error")) if len(gon) else ""
         lines.append(say("On {}, one and the same trained GLO has an error of {}{}.", column, Html(", ").join(each), beside))
     return lines
