@@ -93,7 +93,9 @@ def section(pages: dict[str, dict], stores: Iterable[Store]) -> str:
 def _row(run: Run, pages: list[str]) -> dict:
     made, metrics = run.provenance, run.metrics
     error = metrics.get("test_error")
-    return {"hash": run.hash, "pages": sorted(pages), "title": " ".join(title(run.config).split()),
-            "error": "" if error is None else f"{error:.3f}", "steps": f"{metrics.get('steps', 0):,}",
-            "seconds": f"{metrics.get('seconds', 0):.1f}", "source": str(made["source"])[:8],
-            "made_on": f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}"}
+    row = {"hash": run.hash, "title": title(run.config), "error": "" if error is None else f"{error:.3f}",
+           "steps": f"{metrics.get('steps', 0):,}", "seconds": f"{metrics.get('seconds', 0):.1f}",
+           "source": str(made["source"])[:8],
+           "made_on": f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}"}
+    # on one line: behind an empty line, Markdown would read what a stranger's store says
+    return {name: " ".join(text.split()) for name, text in row.items()} | {"pages": sorted(pages)}

@@ -236,5 +236,5 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, one in runs[runs.run.notna()].iterrows():
         run = one.run.at(int(one.asked)) if one.get("epoch", 0) < one.get("asked", 0) else one.run
-        parts.append(run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
+        parts.append(run.history.assign(**{name: one[name] for name in ("row", "column", "seed", "hash", *one.factors)}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
