@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,7 +114,9 @@ def stat(path: str) -> tuple[int, int] | tuple[None, None]:
 
 
 def main() -> None:
-    """Run the kernel until the build ends it."""
+    """Run the kernel until the build ends it; Ctrl-C is the build's, and changes nothing in a page that goes on."""
+    if hasattr(signal, "pthread_sigmask"):  # Windows lacks it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     note_reads(os.environ["GONLIB_READS"])
     from ipykernel.kernelapp import launch_new_instance
 

@@ -1,36 +1,56 @@
 """What holds in every page, whoever executes it: the build, papermill or Jupyter.
 
-Pictures are in the page, drawn in the book's style and not the reader's; and a parameter that the page does not have is
-refused. (Papermill only warns, and the page would be made with the default in place of what was asked for.)
+Pictures are in the page, drawn in the book's style and not the reader's, whatever names stand in them; and a parameter that
+the page does not have is refused. (Papermill only warns, and the page would be made with the default in place of what was
+asked for.)
 """
 
 import ast
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 from ..errors import unknown
 
 HEAD = "# Parameters\n"  # how papermill begins the cell that it puts behind the page's own parameters
+SET_TEXT = Text.set_text
 
 
-def begin() -> None:
+def begin() -> Any:
     """Do what a page needs before anything else; outside a notebook only matplotlib's settings are put back.
+
+    Returns:
+        The notebook's IPython shell, or None outside a notebook.
 
     Raises:
         UserError: If the page was given a parameter that it does not have.
     """
     plt.rcdefaults()  # without the reader's matplotlibrc
+    Text.set_text = lambda self, text: SET_TEXT(self, drawable(text))
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if not hasattr(shell, "kernel"):
-        return
+        return None
     shell.run_line_magic("matplotlib", "inline")  # whatever MPLBACKEND says
     cells = shell.user_ns["In"]  # those executed so far
     for number, cell in enumerate(cells):
         refuse_unknown(cells[:number], cell)
     if not any(isinstance(function, Watch) for function in shell.input_transformers_post):
         shell.input_transformers_post.append(Watch(shell.user_ns))
+    return shell
+
+
+def drawable(text: object) -> object:
+    """A text for Matplotlib: dollars with no mathematics between them, as in a folder's name, are only dollars."""
+    if isinstance(text, str) and text.count("$") > 1:
+        try:
+            MathTextParser("path").parse(text)
+        except ValueError:
+            return text.replace("$", r"\$")
+    return text
 
 
 class Watch:

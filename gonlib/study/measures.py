@@ -3,6 +3,7 @@
 import pandas as pd
 import torch
 
+from ..data import as_float
 from ..errors import UserError
 
 
@@ -30,6 +31,17 @@ def ring_correlation(images, truth):
             for product in ((a * b.conj()).real, a.abs().square(), b.abs().square())]
     correlation = sums[0] / (sums[1] * sums[2]).sqrt().clamp(min=1e-12)
     return torch.arange(1, size // 2), correlation[1 : size // 2].cpu()
+
+
+def evenly(images, count):
+    """So many of the images, or all, evenly spaced from the first to the last: some data sets are sorted."""
+    return images[torch.linspace(0, len(images) - 1, min(count, len(images)), device=images.device).round().long()]
+
+
+def mean_image(data):
+    """The `error` of the training set's mean image as a picture of each test image: a table of one row to be kept."""
+    error = (as_float(data.test) - data.mean_image.to(data.test.device)).square().flatten(1).sum(1).mean().item()
+    return pd.DataFrame([{"error": error}])
 
 
 def slerp(a, b, t):

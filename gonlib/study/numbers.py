@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from ..data.registry import at_hand
 from ..training.config import ASKED
+from .experiment import title
 
 OTHER_NUMBERS = "made by an earlier version of the code, of which today's may give another number"
 
@@ -89,6 +90,21 @@ def reached(runs: pd.DataFrame) -> str:
     """How far growing runs are: at epoch 50 of 500."""
     first, last, asked = runs.epoch.min(), runs.epoch.max(), runs.asked.max()
     return f"at epoch {first:,.0f}{f' to {last:,.0f}' if last > first else ''} of {asked:,.0f}"
+
+
+def conditions(runs: pd.DataFrame) -> str:
+    """How finished runs were made, in a few words: data, number and size of the images, length of training, seeds."""
+    datasets = ", ".join(dict.fromkeys(title(vars(config), ["dataset"]) for config in runs.config))
+    images, steps = (_span([run.metrics[name] for run in runs.run]) for name in ("images", "steps"))
+    sizes = " and ".join(f"{size} × {size}" for size in sorted({config.size for config in runs.config}))
+    length = reached(runs) if (runs.epoch < runs.asked).any() else f"{steps} steps"
+    seeds = list(runs.groupby(["row", "column"]).seed.nunique())
+    return f"{datasets} ({images} images of {sizes} pixels), {length}, {_span(seeds)} seed{'s' * (max(seeds) > 1)}"
+
+
+def _span(values) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:

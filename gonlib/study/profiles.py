@@ -9,6 +9,7 @@ from ..runs.provenance import repository_root
 from .parameters import typed
 
 ALIASES = {"datasets": "dataset"}  # readers write either, whether an experiment has one data set or several
+COUNTS = ("train_images", "test_images")
 LARGEST = 1_000_000  # bytes: a profile is written by hand
 
 
@@ -37,11 +38,12 @@ def parameters(profile, group, overrides=None, known=None):
     """The parameters of a group: those in `common`, then the group's own, then `overrides`.
 
     `profile` is a name, a dictionary of groups, or None for none. `known` (name -> default) limits the names and gives
-    the types: parameters in `common` that it lacks belong to others; elsewhere they raise `UserError`.
+    the types: parameters in `common` that it lacks belong to others; elsewhere they raise `UserError`. How many images a
+    profile takes is meant for its own data: of a folder that the overrides name all are taken, unless they say how many.
     """
     groups = load_profile(profile) if isinstance(profile, str) else profile or {}
-    given = dict(groups.get(group, {})) | dict(overrides or {})
-    given = {ALIASES[name] if name in ALIASES and name not in (known or ()) else name: v for name, v in given.items()}
+    asked = _named_alike(overrides or {}, known or ())
+    given = _named_alike(groups.get(group, {}), known or ()) | asked
     common = groups.get("common", {})
     if known is None:
         return common | given
@@ -49,4 +51,11 @@ def parameters(profile, group, overrides=None, known=None):
         if name not in known:
             raise unknown(f"parameter of {group}", name, known)
     merged = {name: value for name, value in common.items() if name in known} | given
+    if "folder:" in str(asked.get("dataset")):
+        merged |= {name: 0 for name in COUNTS if name in known and name not in asked}
     return known | {name: typed(name, value, known[name]) for name, value in merged.items()}
+
+
+def _named_alike(values, known):
+    """Parameters under the names that an experiment or a notebook knows them by."""
+    return {ALIASES[name] if name in ALIASES and name not in known else name: value for name, value in values.items()}

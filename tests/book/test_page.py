@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import papermill
 import pytest
 from conftest import write_notebook
@@ -50,8 +51,17 @@ def test_papermill_refuses_a_parameter_that_the_page_lacks(tmp_path, first):
 def test_pictures_are_drawn_whatever_the_reader_has_set(hostile):
     write_notebook(hostile, "page", "epochs = 1", STYLE, DRAW)
     done = execute(hostile / "page.ipynb", {"epochs": 2})
-    kinds = {kind for cell in done.cells for out in cell.get("outputs", []) for kind in out.get("data", {})}
-    assert "image/png" in kinds
+    shown = [out["data"].get("text/html", "") for cell in done.cells for out in cell.get("outputs", []) if "data" in out]
+    assert any("<svg" in html for html in shown)
+
+
+@pytest.mark.parametrize("name", ["x$\\frac$", "$\\foo$ $", "a$b", "<$_$>"])
+def test_a_picture_shows_any_name(name):
+    page.begin()
+    shown = plt.figure().text(0, 0, name)
+    assert shown.get_window_extent().width > 0
+    assert page.drawable("$z_1$") == "$z_1$"
+    plt.close()
 
 
 def test_names_are_those_that_cells_assign():

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, build_elsewhere, write_notebook
 
 from gonlib import cli
-from gonlib.book import build, docstrings, execution, timings
+from gonlib.book import build, docstrings, execution, pages, timings
 from gonlib.book import notebooks as book
 from gonlib.errors import UserError
 
@@ -142,6 +142,17 @@ def test_interrupted_it_ends_its_kernels_and_keeps_what_was_finished(small_repos
             return
         time.sleep(0.1)
     raise AssertionError("the kernel still runs")
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_interrupted_makes_the_same_page(small_repository, monkeypatch):
+    """Ctrl-C is for the build; a page that went on after it has lost nothing."""
+    monkeypatch.setattr(pages, "build", lambda *_: ([], True))
+    interrupt = "for _ in range(5):\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(0.05)\n"
+    write_notebook(small_repository / "book", "01-good", "latents = 1",
+                   f"import os, signal, time\n{interrupt}print('whole')")
+    assert cli.main(["book", "--notebooks", "01-good"]) == 0
+    assert "whole" in (small_repository / "build" / "notebooks" / "01-good.ipynb").read_text()
 
 
 def test_time_left_is_estimated_from_the_last_build(tmp_path):

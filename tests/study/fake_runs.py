@@ -13,7 +13,7 @@ from gonlib.training.config import Config
 class FakeRun:
     """As much of a `Run` as a verdict reads."""
 
-    metrics: dict = field(default_factory=lambda: {"epochs": 500, "steps": 1000})
+    metrics: dict = field(default_factory=lambda: {"epochs": 500, "steps": 1000, "images": 100})
     provenance: dict = field(default_factory=lambda: {"device": "a device"})
     shots: pd.DataFrame | None = None
     history: pd.DataFrame | None = None
@@ -38,5 +38,5 @@ def table(values, metric="test_error", names=("model", "dataset"), state="done",
             lines.append(factors | {
                 "row": title(factors, names[:-1]), "column": title(factors, names[-1:]), "seed": seed, "state": state,
                 "hash": f"{len(lines):016x}", metric: value + spread * (seed - 1), "run": FakeRun(**fields),
-                "config": config})
+                "config": config, "epoch": 500, "asked": 500})
     return pd.DataFrame(lines)

@@ -43,6 +43,13 @@ def test_a_number_links_to_its_runs():
     assert numbers.number(three(), "test_error")._repr_html_().startswith("<a")
 
 
+def test_how_runs_were_made_in_a_few_words():
+    runs = three(images=1400, steps=132).assign(epoch=6, asked=6, config=Config())
+    assert numbers.conditions(runs) == "digits (1,400 images of 32 × 32 pixels), 132 steps, 3 seeds"
+    runs.asked = 500
+    assert "pixels), at epoch 6 of 500, 3 seeds" in numbers.conditions(runs)
+
+
 @pytest.mark.parametrize("state, told", [("not run", "not run yet"), ("failed", "failed")])
 def test_what_is_not_there_is_said(state, told):
     runs = pd.DataFrame([stored(seed=i, state=state) for i in range(2)])

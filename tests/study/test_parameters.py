@@ -84,6 +84,23 @@ def test_one_name_has_one_type_in_all_experiments():
     assert example_of("rate", 0.5) == 0.5 and example_of("large_dataset", None) == "" and example_of("odd", None) is None
 
 
+DATA = ("digits", "patches", "shapes", "folder:/somewhere")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
+def test_every_experiment_can_be_planned_on_any_data(profile):
+    for experiment in EXPERIMENTS.values():
+        for dataset in DATA:
+            cells = experiment.cells(profile, dataset=dataset)
+            assert cells and all(config.dataset == dataset for cell in cells for config in cell.configs)
+            counts = {config.train_images for cell in cells for config in cell.configs}
+            assert not dataset.startswith("folder") or counts == {0}  # of the reader's own images all, however few
+    (cell,) = EXPERIMENTS["gon"].cells("smoke", datasets=DATA[-1], train_images=7)[:1]
+    assert (cell.configs[0].train_images, cell.configs[0].test_images) == (7, 0)
+    assert EXPERIMENTS["your-images"].cells("smoke")[0].configs[0].train_images == 64  # the profile's own folder
+
+
 def test_names_of_data_sets():
     assert split_names("mnist cifar10") == split_names("mnist, cifar10") == split_names(["mnist", "cifar10"])
     assert split_names(" mnist ") == ["mnist"]

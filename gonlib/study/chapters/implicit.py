@@ -8,7 +8,9 @@ from ...runs.kept import collected
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import pca_error
+from ..measures import evenly, mean_image
 from ..numbers import number, say
+from ..pictures import mean_image as mean_image_error
 
 SHOWN = 8  # test images kept as pictures
 FIGURE_4 = "34 latents, 4 x 32"  # the network with the 4,385 parameters of figure 4, which 32 latents and 3 layers have not
@@ -30,37 +32,44 @@ def networks_with(count, widths=(8, 16, 24, 32, 48, 64, 96, 128), most_layers=8,
     return pd.DataFrame(found)
 
 
-def reconstructions(model, data, config):
-    """A few test "images", what the model makes of them ("reconstructed"), and "yardsticks" for its error, one row.
+def pictures(model, data, config):
+    """A few test "images", what the model makes of them ("reconstructed"), and two yardsticks for its error.
 
-    `pca_error`: of as many principal components as latents; `mean_error`: of the training set's mean image; `numbers`:
-    how many numbers the training set consists of.
+    "yardsticks" has one row: `pca_error`, of as many principal components as latents, and `numbers`, how many numbers
+    the training set consists of; the other is the "mean-image".
     """
-    shown = as_float(data.test[:SHOWN])
+    shown = as_float(evenly(data.test, SHOWN))
     with model.evaluating(), torch.no_grad():
         reconstructed = model.reconstruct(shown)
-    mean_error = (as_float(data.test) - data.mean_image).square().flatten(1).sum(1).mean().item()
-    yardsticks = {"pca_error": pca_error(data, config.latents), "mean_error": mean_error, "numbers": data.train.numel()}
-    return {"images": shown, "reconstructed": reconstructed, "yardsticks": pd.DataFrame([yardsticks])}
+    yardsticks = pd.DataFrame([{"pca_error": pca_error(data, config.latents), "numbers": data.train.numel()}])
+    return {"images": shown, "reconstructed": reconstructed, "yardsticks": yardsticks, "mean-image": mean_image(data)}
 
 
 implicit = Experiment("implicit", "Figure 4: implicit GONs with few parameters", models("implicit GON"),
-                      keep=reconstructions)
+                      keep=pictures)
 
 
 @experiment("implicit-parameters", "Claim C10: error against the number of parameters", rows=("network",),
-            keep=reconstructions)
+            keep=pictures)
 def parameter_counts(dataset, widths=(8, 16, 32, 64, 128)):
     sizes = [{"model": "implicit GON", "network": f"{hidden} units", "hidden": hidden} for hidden in widths]
     return [*sizes, ({"model": "implicit GON", "network": FIGURE_4}, {"hidden": 32, "layers": 4, "latents": 34})]
+
+
+def yardsticks(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with their yardsticks: `pca_error`, `numbers`, `mean_error`."""
+    yards = collected(runs, "yardsticks")
+    return yards.assign(mean_error=[mean_image_error(run) for run in yards.run] if len(yards) else [])
 
 
 def sentences(runs: pd.DataFrame) -> list[str]:
     """For each data set, what a network keeps of the signal, and what PCA would need for that."""
     lines = []
     for row in collected(runs, "yardsticks").itertuples():
-        pca = (row.config.latents + 1) * row.channels * row.config.size**2
-        kept = [f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error)]
+        pca, mean = (row.config.latents + 1) * row.channels * row.config.size**2, mean_image_error(row.run)
+        if mean is None or row.test_error >= mean:
+            continue
+        kept = [f"{1 - error / mean:.1%}" for error in (row.test_error, row.pca_error)]
         lines.append(f"{row.column}: {row.numbers / row.parameters:,.0f} numbers of training images for each parameter; "
                      f"{kept[0]} of the signal is kept, PCA keeps {kept[1]} with {pca:,} parameters, "
                      f"{pca / row.parameters:.1f} times as many.")

@@ -9,7 +9,7 @@ from ...data.registry import facts
 from ...runs.kept import collected
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
-from ..measures import along, known_paths, paths, smoothness
+from ..measures import along, evenly, known_paths, mean_image, paths, smoothness
 from ..numbers import number, say
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
@@ -59,25 +59,26 @@ def known_views(data, pairs=32):
     return {}
 
 
-def between_images(model, data, config):
-    """Paths between pairs of test images, and their smoothness where the true views between them are known.
+def ways(model, data, config):
+    """Paths between pairs of test images, their smoothness where the true views between them are known, the "mean-image".
 
-    Pictures "slerp" and "lerp": `SHOWN` pairs of `FRAMES` each; "known": for each known change, for its first pair, the
-    true views and the four paths of `measures.known_paths`. Table "smoothness": a row per change and path.
+    Pictures "slerp", "lerp", and the cross-fade "pixels": `SHOWN` pairs of `FRAMES` each; "known": for each known change,
+    for its first pair, the true views and the four paths of `measures.known_paths`. Table "smoothness": a row per change
+    and path.
     """
-    kept, strips, rows = {}, [], []
+    kept, strips, rows = {"mean-image": mean_image(data)}, [], []
     for change, true in known_views(data).items():
         rows.append(smoothness(model, true, FRAMES).assign(change=change))
         strips += [along(true, FRAMES)[:, 0], *(path[:, 0] for path in known_paths(model, true, FRAMES).values())]
     if rows:
-        kept = {"known": torch.cat(strips), "smoothness": pd.concat(rows, ignore_index=True)}
-    shown = as_float(data.test[: 2 * SHOWN])
+        kept |= {"known": torch.cat(strips), "smoothness": pd.concat(rows, ignore_index=True)}
+    shown = as_float(evenly(data.test, 2 * SHOWN))
     found = paths(model, shown[::2], shown[1::2], FRAMES, max(DRAWN, config.size))
-    return kept | {name: found[name].transpose(0, 1).flatten(0, 1) for name in ("lerp", "slerp")}
+    return kept | {name: found[name].transpose(0, 1).flatten(0, 1) for name in ("lerp", "slerp", "pixels")}
 
 
 interpolation = Experiment("interpolation", "Figure 6: from one latent to another", models("implicit GON"),
-                           keep=between_images)
+                           keep=ways)
 
 
 def summary(smooth: pd.DataFrame) -> pd.DataFrame:

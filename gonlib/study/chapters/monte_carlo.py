@@ -8,6 +8,7 @@ from ...method.shared_origin import SharedOrigin
 from ...runs.kept import collected
 from ..experiment import experiment
 from ..judging import done, where
+from ..measures import mean_image
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images
@@ -59,12 +60,12 @@ def predicted_variance(model, x, fraction):
 
 
 def sampled(model, data, config):
-    """A few images ("truth"), what is made of them ("sampled"), and the noise of the latents, the table "latent-noise"."""
+    """A few images ("truth"), what is made of them ("sampled"), the "latent-noise", and the "mean-image"."""
     x = as_float(data.test[:MEASURED])
     # at larger sizes it takes longer and says the same
     kept = {"latent-noise": latent_noise(model, x, FRACTIONS)} if config.size**2 * len(x) <= 2**17 else {}
     with model.evaluating(), torch.no_grad():
-        return kept | {"truth": x[:SHOWN], "sampled": model.reconstruct(x[:SHOWN])}
+        return kept | {"truth": x[:SHOWN], "sampled": model.reconstruct(x[:SHOWN]), "mean-image": mean_image(data)}
 
 
 SHARES = ("inner_fraction", "outer_fraction")

@@ -8,7 +8,7 @@ from ...runs import kept
 from .. import judging
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
-from ..measures import diversity, nearest
+from ..measures import diversity, mean_image, nearest
 from ..numbers import linked, say
 
 SHOWN = 16  # samples kept as pictures
@@ -24,20 +24,20 @@ def draw(model, n, seed=0):
 
 
 def from_the_prior(model, data, config):
-    """Some "samples", the "nearest" training image of each, and their "diversity"."""
+    """Some "samples", the "nearest" training image of each, their "diversity", and the "mean-image"."""
     samples = draw(model, min(MEASURED, len(data.test)))
     copies = data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]]
     return {"samples": samples[:SHOWN], "nearest": copies,
-            "diversity": pd.DataFrame([diversity(samples, data.train, data.test)])}
+            "diversity": pd.DataFrame([diversity(samples, data.train, data.test)]), "mean-image": mean_image(data)}
 
 
 @torch.no_grad()
 def reconstructions(model, data, config):
-    """Some test "images" and their "reconstructions"."""
+    """Some test "images" and their "reconstructions", and the "mean-image"."""
     batch = as_float(data.test[: config.batch_size])
     with model.evaluating(config.evaluation):
         pictures = model.reconstruct(batch)
-    return {"images": batch[: SHOWN // 2], "reconstructions": pictures[: SHOWN // 2]}
+    return {"images": batch[: SHOWN // 2], "reconstructions": pictures[: SHOWN // 2], "mean-image": mean_image(data)}
 
 
 samples = Experiment("samples", "Figure 7: samples of variational models", models("VGON", "VAE"), keep=from_the_prior)

@@ -15,7 +15,7 @@ from ...runs.kept import collected
 from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import MARKS, Finding, rule
-from ..measures import psnr, ring_correlation
+from ..measures import evenly, mean_image, psnr, ring_correlation
 from ..numbers import number, say
 
 MODES = ("nearest", "bilinear", "bicubic")
@@ -90,26 +90,30 @@ def true_sizes(config):
     return [size for size in (2 * config.size, 4 * config.size) if size <= known]
 
 
-def enlarged(model, data, config):
-    """A few "small" test images and the model's "large" pictures of them; "scores" and "detail" where the truth is known."""
+def enlargements(model, data, config):
+    """A few "small" test images, "bicubic" and the model's "large" pictures of them, and the "mean-image".
+
+    Where the truth is known, the tables "scores" and "detail" too.
+    """
     small, both = as_float(data.test[:SCORED]), []
     for size in true_sizes(config):
         large = as_float(load_data(config.replace(size=size), data.test.device).test[:SCORED])
         both.append([frame.assign(size=size, images=len(large)) for frame in measure(model, small, large)])
     tables = [pd.concat(frames, ignore_index=True) for frames in zip(*both, strict=True)]
+    shown = as_float(evenly(data.test, SHOWN))
     with model.evaluating(), torch.no_grad():
-        z = model.encode(small[:SHOWN])
-        pictures = {"small": small[:SHOWN], "large": render(model, z, LARGE, aligned=True)}
-    return pictures | dict(zip(("scores", "detail"), tables, strict=False))
+        large = render(model, model.encode(shown), LARGE)
+    found = {"small": shown, "bicubic": enlarge(shown, LARGE, "bicubic"), "large": large, "mean-image": mean_image(data)}
+    return found | dict(zip(("scores", "detail"), tables, strict=False))
 
 
-@experiment("super-resolution", "Figures 5 and 17: trained small, shown at 256 x 256", keep=enlarged)
+@experiment("super-resolution", "Figures 5 and 17: trained small, shown at 256 x 256", keep=enlargements)
 def large(dataset, small=0):
     side = facts(dataset).side
     return [({"model": "implicit GON"}, {"size": small or int(min(side if side >= LEAST else 32, 32))})]
 
 
-@experiment("super-resolution-half", "Claim C11: trained at half size, scored at full size", keep=enlarged)
+@experiment("super-resolution-half", "Claim C11: trained at half size, scored at full size", keep=enlargements)
 def half_size(dataset, small=0):
     side = facts(dataset).side
     return [({"model": "implicit GON"}, {"size": small or int(min((side if side >= LEAST else 64) / 2, 32))})]

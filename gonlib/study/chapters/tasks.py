@@ -14,6 +14,7 @@ from ...runs.kept import collected
 from ..experiment import experiment, title
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy
+from ..measures import evenly, mean_image
 from ..numbers import number, say
 
 POINTS = 1000  # test images whose latents are kept
@@ -51,19 +52,19 @@ def _accuracy(rank, *used):
 
 
 def conversions(model, data, config):
-    """Some "sources", what a converter makes of them ("converted"), the "images" meant, and "yardsticks", one row.
+    """Some "sources", what a converter makes of them ("converted"), the target "images", and two yardsticks.
 
-    `mean_error`: of the training set's mean image; `linear_error`: of the best linear map from sources to images.
+    They are the "mean-image" and the "best-linear" map from sources to images, each a table with its `error`.
     """
     source = TASKS[config.task].source
     if source is image:
         return {}
-    shown = as_float(data.test[:SHOWN])
+    batch = as_float(evenly(data.test, config.batch_size))
     with model.evaluating(config.evaluation), torch.no_grad():
-        converted = model.reconstruct(as_float(data.test[: config.batch_size]))[:SHOWN]
-    mean = (as_float(data.test) - data.mean_image).square().flatten(1).sum(1).mean().item()
-    yardsticks = pd.DataFrame([{"mean_error": mean, "linear_error": ridge_error(data, source)}])
-    return {"sources": source(shown), "converted": converted, "images": shown, "yardsticks": yardsticks}
+        converted = evenly(model.reconstruct(batch), SHOWN)
+    shown, linear = evenly(batch, SHOWN), pd.DataFrame([{"error": ridge_error(data, source)}])
+    return {"sources": source(shown), "converted": converted, "images": shown, "mean-image": mean_image(data),
+            "best-linear": linear}
 
 
 @experiment("classifier", "Figure 12 and equation 13: a GON as a classifier", rows=("model", "inner_steps"),
@@ -122,12 +123,11 @@ def converted_pictures(runs: pd.DataFrame) -> list[tuple[str, torch.Tensor]]:
 
 def converted_errors(runs: pd.DataFrame) -> pd.DataFrame:
     """The models' errors for each conversion, beside those of the mean image and of the best linear map."""
-    yards = collected(runs, "yardsticks")
-    if yards.empty:
-        return yards
-    yards = yards.drop_duplicates("column").set_index("column")
+    yards = {"mean image": collected(runs, "mean-image"), "best linear map": collected(runs, "best-linear")}
+    if any(table.empty for table in yards.values()):
+        return pd.DataFrame()
     means = done(runs).groupby(["column", "row"], sort=False).test_error.mean().unstack()
-    return means.assign(**{"mean image": yards.mean_error, "best linear map": yards.linear_error})
+    return means.assign(**{name: table.groupby("column").error.first() for name, table in yards.items()})
 
 
 def conversion_sentences(errors: pd.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ from gonlib.book import drawings
 from gonlib.method.decoders import ImplicitDecoder, count_parameters
 from gonlib.runs import kept
 from gonlib.runs.store import Store
+from gonlib.study import pictures
 from gonlib.study.chapters import implicit, interpolation, monte_carlo, super_resolution
 from gonlib.training.config import Config
 
@@ -36,7 +37,7 @@ def run(tmp_path_factory):
 
 
 def test_kept_with_figure_4(run):
-    kept.keep(run, implicit.reconstructions)
+    kept.keep(run, implicit.pictures)
     model = run.load_model()
     images = kept.pictures(run, "images")
     assert images.shape == (8, 1, 8, 8)
@@ -44,11 +45,11 @@ def test_kept_with_figure_4(run):
         torch.testing.assert_close(kept.pictures(run, "reconstructed") / 255,
                                    model.reconstruct(images / 255).clamp(0, 1), atol=1 / 500, rtol=0)
     (row,) = kept.table(run, "yardsticks").itertuples()
-    assert row.pca_error < row.mean_error and row.numbers == 64 * 64
+    assert row.pca_error < pictures.mean_image(run) and row.numbers == 64 * 64
 
 
 def test_kept_with_super_resolution(run):
-    kept.keep(run, super_resolution.enlarged)
+    kept.keep(run, super_resolution.enlargements)
     scores, detail = kept.table(run, "scores"), kept.table(run, "detail")
     assert set(scores["size"]) == {16, 32} == set(detail["size"]) and set(scores.images) == {40}
     assert kept.pictures(run, "large").shape == (8, 1, 256, 256)
@@ -62,7 +63,7 @@ def test_kept_with_super_resolution(run):
 
 
 def test_kept_with_interpolation(run):
-    kept.keep(run, interpolation.between_images)
+    kept.keep(run, interpolation.ways)
     frames, changes = interpolation.FRAMES, len(interpolation.CHANGES)
     assert kept.pictures(run, "slerp").shape[0] == kept.pictures(run, "lerp").shape[0] == interpolation.SHOWN * frames
     assert kept.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways

@@ -1,0 +1,67 @@
+"""What pages with pictures share: runs as far as they have come, and whether these have learned their pictures."""
+
+import pandas as pd
+import torch
+
+from ..runs import kept
+from .numbers import Html, number, say
+
+
+def begun(runs: pd.DataFrame) -> pd.DataFrame:
+    """Those of some runs that have numbers, each as far as it has come, as if no more had been asked for."""
+    if "steps" not in runs:  # none has
+        return runs[:0]
+    return runs[(runs.steps > 0) & runs.state.isin(["done", "growing"])].assign(state="done")
+
+
+def reached(run) -> str:
+    """How far a run is: at step 6,000 of 60,000, or after 600 steps."""
+    steps, asked = run.metrics["steps"], run.asked.steps
+    return f"at step {steps:,} of {asked:,}" if steps < asked else f"after {steps:,} steps"
+
+
+def mean_image(run) -> float | None:
+    """The error of the training set's mean image on a run's test images, if it was kept with the run."""
+    table = kept.table(run, "mean-image")
+    return None if table is None else float(table.error.iloc[0])
+
+
+def learned(run) -> bool:
+    """Whether a run draws test images better than the mean image does; where that is not known it has the credit."""
+    yard = mean_image(run)
+    return yard is None or run.metrics.get("test_error", 0) < yard
+
+
+def gallery(runs: pd.DataFrame, *names: str) -> dict[str, torch.Tensor]:
+    """The pictures kept under some names with runs: {row title: (N, C, H, H)}, made `kept.alike`.
+
+    The title says which runs have not learned their pictures; runs without pictures are left out.
+    """
+    found = {}
+    for one in begun(runs).itertuples():
+        title = one.column if learned(one.run) else f"{one.column}, not learned"
+        for name in names:
+            if (strip := kept.pictures(one.run, name)) is not None:
+                found[f"{title}\n{name}" if len(names) > 1 else title] = strip
+    return kept.alike(found)
+
+
+def sentences(runs: pd.DataFrame) -> list[Html]:
+    """A line for each run: size of the images, error beside the mean image's, how far it is, and if it has not learned."""
+    lines = []
+    for one in begun(runs).itertuples():
+        here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
+        about = say("{}, {} × {} pixels, {}: ", one.column, side, side, reached(one.run))
+        beside = "" if yard is None else f", the mean image's {yard:.2f}"
+        text = "error {}{}." if learned(one.run) else "this short run has not learned it: error {}{}."
+        lines.append(about + say(text, number(here, "test_error"), beside))
+    return lines
+
+
+def not_recorded(*grids: pd.DataFrame) -> Html:
+    """One line on the data sets of which no run is recorded, with a link to the page that says how to make them."""
+    columns = {one.column for runs in grids for one in begun(runs).itertuples()}
+    missing = dict.fromkeys(one.column for runs in grids for one in runs.itertuples() if one.column not in columns)
+    if not missing:
+        return Html("")
+    return say('<p>Not recorded yet: {}; see the <a href="status.html">status page</a>.</p>', ", ".join(missing))

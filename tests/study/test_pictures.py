@@ -1,0 +1,48 @@
+"""What pages with pictures say of runs: how far they are, and whether they have learned their pictures."""
+
+import pandas as pd
+import pytest
+import torch
+
+from gonlib.runs.store import Store
+from gonlib.study import measures, pictures
+from gonlib.study.chapters import implicit
+from gonlib.training.config import Config
+
+NOT_RUN = {"column": "Faces", "state": "not run", "run": None, "hash": "b"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    config = Config(dataset="shapes", decoder="siren", size=8, hidden=8, layers=2, latents=4, train_images=64,
+                    test_images=40, epochs=1)
+    store = Store(tmp_path_factory.mktemp("store"))
+    implicit.implicit.finish(store.run(config))
+    run = store.find(config.replace(epochs=30))
+    row = {"column": "shapes", "state": run.status, "run": run, "hash": run.hash, "config": run.config}
+    return pd.DataFrame([row | run.metrics | {"state": "growing"}, NOT_RUN])
+
+
+def test_a_growing_run_is_shown_as_far_as_it_is(runs):
+    (run,) = pictures.begun(runs).itertuples()
+    assert run.state == "done" and pictures.reached(run.run) == "at step 1 of 30"
+    assert pictures.begun(pd.DataFrame([NOT_RUN])).empty
+
+
+def test_a_run_that_has_not_learned_is_said_not_to_have(runs, monkeypatch):
+    assert pictures.learned(runs.run[0]) == (runs.test_error[0] < pictures.mean_image(runs.run[0]))
+    for yard, said in ((0.5, True), (1e6, False), (None, False)):
+        monkeypatch.setattr(pictures, "mean_image", lambda run, yard=yard: yard)
+        assert [("not learned" in title) for title in pictures.gallery(runs, "images", "reconstructed")] == [said] * 2
+        (line,) = pictures.sentences(runs)
+        assert ("has not learned it" in line) == said and "8 × 8 pixels, at step 1 of 30" in line
+
+
+def test_what_is_not_recorded_is_named_once(runs):
+    assert pictures.not_recorded(runs, runs).count("Faces") == 1 and "shapes" not in pictures.not_recorded(runs)
+    assert pictures.not_recorded(runs[:1]) == ""
+
+
+def test_pictures_from_all_over_a_set():
+    images = torch.arange(100)
+    assert measures.evenly(images, 3).tolist() == [0, 50, 99] and len(measures.evenly(images[:2], 5)) == 2
