@@ -49,7 +49,8 @@ def table(kind, part):
     same = shown.decoder.eq(shown.decoder.shift()) & shown.batch.eq(shown.batch.shift())
     shown[["decoder", "batch"]] = shown[["decoder", "batch"]].astype(object).mask(same, "")
     empty = [name for name in shown if not shown[name].astype(bool).any()]
-    return shown.drop(columns=empty).style.hide(axis="index").set_properties(["decoder", "how"], **{"text-align": "left"})
+    return shown.drop(columns=empty).style.hide(axis="index").format(escape="html").set_properties(
+        ["decoder", "how"], **{"text-align": "left"})
 
 
 def in_words(variant):
