@@ -3,8 +3,8 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import MARKS, Finding, below, by_column, compare, done, rule, where
-from ..numbers import say
+from ..judging import MARKS, Finding, below, by_column, compare, compared, done, rule, where
+from ..numbers import Html, conditions, linked, say
 
 PAIR = ("GON", "AE")
 
@@ -57,12 +57,65 @@ def _lead(runs, factor, smaller):
     return Finding(outcome, text, used)
 
 
-def sentences(**experiments: pd.DataFrame) -> list[str]:
-    """AE's mean training error minus GON's in each column of some experiments, a line for each."""
+def at_one_epoch(runs: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs of an experiment, all at the furthest epoch that every one of them has.
+
+    Recorded runs are alike within a column only, and here columns are compared.
+    """
+    runs = compared(runs, "train_error")
+    if runs.empty or runs.epoch.nunique() == 1:
+        return runs
+    views = [run.at(int(runs.epoch.min())) for run in runs.run]
+    numbers = {name: [view.metrics[name] for view in views] for name in ("train_error", "test_error")}
+    return runs.assign(run=views, epoch=[view.metrics["epochs"] for view in views], **numbers)
+
+
+def several(runs: pd.DataFrame) -> pd.DataFrame:
+    """`at_one_epoch`, or nothing if fewer than two columns have both models: there is no lead to follow then."""
+    runs = at_one_epoch(runs)
+    return runs if runs.column.nunique() > 1 else runs[:0]
+
+
+def in_short(full: dict, runs: dict) -> list[Html]:
+    """What the paper says, and the leads in recorded runs and this build's, for the box "In short".
+
+    Both are {what is varied: runs}; see `sentences`.
+    """
+    lines = [say("The paper: a GON has a lower training error than an autoencoder until its latents have a spatial size "
+                 "of 8 x 8; the lead shrinks with more filters and with fewer latents.")]
+    for experiments in (full, runs):
+        lines += sentences(experiments, told=conditions)
+    return lines
+
+
+def sentences(experiments: dict, told=lambda runs: "") -> list[Html]:
+    """The autoencoder's training error minus the GON's for each value of what is varied, a line per experiment.
+
+    `told`, a function of its runs, begins the line.
+    """
     lines = []
     for name, runs in experiments.items():
-        means = done(runs, "train_error").pivot_table(index="column", columns="model", values="train_error", sort=False)
-        if set(PAIR) <= set(means):
-            each = ", ".join(f"{column} {lead:+.2f}" for column, lead in (means.AE - means.GON).items())
-            lines.append(f"{name.replace('_', ' ')}: {each}")
+        runs, each = several(runs), []
+        for column, here in by_column(runs):
+            gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
+            each.append(say("{} {}", column, linked(f"{ae - gon:+.2f} ({ae / gon:.2f} times)", here)))
+        if each:
+            how = f"{told(runs)}. " if told(runs) else ""
+            lines.append(say("{}AE minus GON (and AE over GON) by {}: {}.", how, name, Html(", ").join(each)))
+    return lines
+
+
+def trends(experiments: dict) -> list[Html]:
+    """Where the GON is ahead, and whether its lead shrinks from one end to the other: the conclusion of the page."""
+    lines = []
+    for name, runs in experiments.items():
+        runs, leads = several(runs), {}
+        for column, here in by_column(runs):
+            gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
+            leads[column] = ae - gon
+        if leads:
+            ahead = ", ".join(column for column, lead in leads.items() if lead > 0) or "none of them"
+            largest = max(leads, key=leads.get)
+            lines.append(say("By {}, the GON is ahead with {}; its lead is largest with {}.", name, ahead,
+                             linked(largest, runs[runs.column == largest])))
     return lines
