@@ -1,6 +1,7 @@
 """A trained GON as numbers for `elements/gon.js`: the encoder as one matrix, the decoder as its weights."""
 
 import base64
+from functools import singledispatch
 from typing import Any
 
 from torch import Tensor, nn
@@ -48,17 +49,30 @@ def exported(model: Model) -> dict[str, Any]:
     Raises:
         ValueError: if its encoder is not a matrix, or it has a part that gon.js does not know.
     """
-    decoder = model.decoder
     if model.stochastic is not None or not isinstance(model.likelihood, SquaredError):
         raise ValueError("gon.js knows only models of squared errors without a stochastic layer.")
-    if isinstance(decoder, ImplicitDecoder):
-        layers = [{"weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in decoder.layers]
-        return {"omega": decoder.omega, "layers": layers}
     matrix, offset = encoder_matrix(model)
+    return {"encoder": {"matrix": packed(matrix), "offset": packed(offset)}, **decoder_numbers(model.decoder)}
+
+
+@singledispatch
+def decoder_numbers(decoder: nn.Module) -> dict[str, Any]:
+    """A decoder for gon.js, which has a class for each kind registered here."""
+    raise ValueError(f"gon.js does not know the decoder {type(decoder).__name__}.")
+
+
+@decoder_numbers.register
+def _(decoder: ImplicitDecoder) -> dict[str, Any]:
+    layers = [{"weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in decoder.layers]
+    return {"omega": decoder.omega, "layers": layers}
+
+
+@decoder_numbers.register
+def _(decoder: ConvDecoder) -> dict[str, Any]:
     layers = folded(decoder)
     for layer in layers:
         if layer["activation"] not in ACTIVATIONS:
             known = ", ".join(ACTIVATIONS)
             raise ValueError(f"gon.js does not know the activation {layer['activation']}; known: {known}.")
         layer.update(weight=packed(layer["weight"]), bias=packed(layer["bias"]), kernel=4)
-    return {"matrix": packed(matrix), "offset": packed(offset), "side": decoder.latent_shape[-1], "layers": layers}
+    return {"side": decoder.latent_shape[-1], "layers": layers}

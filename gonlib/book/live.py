@@ -28,7 +28,8 @@ from .figures import COLOURS
 
 ELEMENTS = Path(__file__).with_name("elements")
 PEN = 1.5 / 32  # radius of the pen, in image sides
-SHOWN = 6  # images to choose from under the zoom
+SHOWN = 6  # images to choose from
+POINTS = 300  # latents in a scatter
 # Corners of the scenes of `shapes`, and inner over outer radius (an ellipse has none, and the ratio of its axes).
 CORNERS = {"ellipse": (0, 0.6), "square": (4, 0.5**0.5), "triangle": (3, 0.5), "star": (5, 0.45)}
 
@@ -109,7 +110,7 @@ def zoom(run: Run) -> Html:
     model, config, small = run.load_model(), run.config, _test_images(run)
     with torch.no_grad(), model.evaluating():
         z = model.encode(small)
-    data = {"size": config.size, "model": exported(model), "latents": z.tolist(), "images": [_bytes(x) for x in small]}
+    data = {"size": config.size, "model": exported(model), "images": [_bytes(x) for x in small]}
     if config.dataset == "shapes":
         data["scenes"] = _scenes(load_data(config.replace(train_images=1, test_images=SHOWN), "cpu").test_factors)
     truth = " and the truth, with the signal-to-noise ratio in the window" if "scenes" in data else ""
@@ -117,6 +118,32 @@ def zoom(run: Run) -> Html:
                f"at any zoom, beside bicubic interpolation of those pixels{truth}. It has {_made_by(run)}.")
     alt = "One image four times as fine as its pixels: the pixels, bicubic interpolation, and the picture of a GON"
     return _element("gon-zoom", data, stills.zoom(model, small[:1], z[:1]), alt, caption)
+
+
+def path(run: Run) -> Html:
+    """Two test images to choose, and a slider for the way from one to the other, as an implicit GON draws it."""
+    model, images = run.load_model(), _test_images(run)
+    data = {"size": run.config.size, "model": exported(model), "images": [_bytes(x) for x in images]}
+    caption = ("One path between two images: choose them and move t. The first two pictures are decoded from latents "
+               f"between those of the images, by an implicit GON with {run.config.latents} latents, {_made_by(run)} at "
+               f"{run.config.size} × {run.config.size} pixels.")
+    alt = "Three rows of pictures from one image to another: on a great circle, on a straight line, and cross-faded"
+    return _element("gon-path", data, stills.path(model, images[:1], images[1:2]), alt, caption)
+
+
+def scatter(run: Run) -> Html:
+    """The latents of test images by a classifier with two of them; the image that is pointed at is shown."""
+    points, images = kept.table(run, "points")[:POINTS], _test_images(run, POINTS)
+    points = points[: len(images)]
+    numbers_of = points.round(4)[["z1", "z2", "label", "named"]]
+    data = {"size": images.shape[-1], "points": [list(point) for point in numbers_of.itertuples(index=False)],
+            "images": [_bytes(x) for x in images]}
+    right = (points.label == points.named).mean()
+    caption = (f"The latents of {len(points)} test images by a GON that classifies, and the images: point at one, or go "
+               f"from one to the next with the arrow keys. Of these {right:.0%} are classified correctly. The GON has "
+               f"{_made_by(run)}.")
+    alt = "Ten classes as clusters of points in the plane of two latents, most of them apart from each other"
+    return _element("gon-scatter", data, stills.scatter(points), alt, caption)
 
 
 def race(groups: dict[str, pd.DataFrame]) -> Html:
@@ -162,6 +189,8 @@ def _lane(name, runs):
 OF_EXPERIMENTS = {
     "gon": (draw, {"dataset": "mnist", "epochs": 10}),
     "implicit": (zoom, {"dataset": "shapes"}),
+    "interpolation": (path, {"dataset": "shapes", "train_images": 10000, "epochs": 40, "steps": 0}),
+    "classifier": (scatter, {}),
     "super-resolution-half": (zoom, {"dataset": "shapes", "train_images": 10000, "epochs": 40, "steps": 0}),
 }
 
@@ -181,15 +210,17 @@ def element(name: str, runs: pd.DataFrame) -> Html:
     own = sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")
     for found in (recorded.run.dropna(), own):
         usable = [run for run in (Run(one.folder) for one in found) if not run.failed and run.has_weights]
+        if make is scatter:
+            usable = [run for run in usable if run.config.latents == 2]
         if len(usable) >= wanted:
             return make(*usable[:wanted])
     return Html('<p class="state">No run of this page is at hand with its weights, so there is nothing to play with.</p>')
 
 
-def _test_images(run):
-    """A few test images of a run, from the pictures kept with it or else from its data."""
+def _test_images(run, count=SHOWN):
+    """The first test images of a run, from the pictures kept with it or else from its data."""
     found = [strip for name in ("small", "images") if (strip := kept.pictures(run, name)) is not None]
-    return as_float(found[0] if found else load_data(run.config, "cpu").test)[:SHOWN]
+    return as_float(found[0] if found else load_data(run.config, "cpu").test)[:count]
 
 
 def _scenes(factors):

@@ -4,13 +4,16 @@ import base64
 import io
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import torch
 from torch import Tensor
 
 from ..method.empirical_bayes import posterior_mean
 from ..method.models import Model
+from ..runs import kept
 from ..study.chapters.super_resolution import enlarge, render
-from .figures import as_cpu, signed
+from ..study.measures import paths
+from .figures import as_cpu, show_images, signed
 
 PLUS, MINUS, GREEN = "#d8602b", "#2f86c1", "#12a378"  # the colours of elements/page.js
 
@@ -70,6 +73,24 @@ def zoom(model: Model, small: Tensor, z: Tensor, size: int = 128) -> str:
         axis.imshow(as_cpu(picture)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
         axis.set_title(title, fontsize=9)
         axis.set(xticks=[], yticks=[])
+    return _picture(figure)
+
+
+def path(model: Model, a: Tensor, b: Tensor, frames: int = 7) -> str:
+    """The ways between two images (1, C, H, W), a row for each."""
+    found = paths(model, a, b, frames, 4 * a.shape[-1])
+    rows = {name: found[key][:, 0] for name, key in (("slerp", "slerp"), ("lerp", "lerp"), ("cross-fade", "pixels"))}
+    return _picture(show_images(kept.alike(rows), size=0.9))
+
+
+def scatter(points: pd.DataFrame) -> str:
+    """Latents `z1`, `z2`, each drawn as its `label`."""
+    figure, axis = plt.subplots(figsize=(6, 4.4))
+    axis.plot(points.z1, points.z2, linestyle="none")  # for the limits
+    for point in points.itertuples():
+        colour = plt.get_cmap("tab20" if points.label.max() > 9 else "tab10")(int(point.label) % 20)
+        axis.text(point.z1, point.z2, str(int(point.label)), color=colour, fontsize=8, ha="center", va="center")
+    axis.set(xlabel="first latent", ylabel="second latent")
     return _picture(figure)
 
 

@@ -14,9 +14,11 @@ from gonlib.data.builtin import SHAPES, shapes_images
 from gonlib.method import models
 from gonlib.method.decoders import count_parameters
 from gonlib.method.empirical_bayes import posterior_mean
+from gonlib.runs import kept
 from gonlib.runs.store import Store, load_data
+from gonlib.study import registry
 from gonlib.study.chapters.super_resolution import enlarge, render
-from gonlib.study.measures import psnr
+from gonlib.study.measures import paths, psnr
 from gonlib.training.config import Config
 
 PAGE = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
@@ -31,8 +33,11 @@ def runs(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("live") / "store")
     siren = TINY | dict(decoder="siren", size=8, hidden=16, layers=2, latents=6)
     configs = {"gon": Config(**TINY), "detached": Config(detach=True, **TINY), "digits": Config(**siren),
-               "shapes": Config(**siren | {"dataset": "shapes"})}
-    return {name: store.run(config, progress=lambda *_: None) for name, config in configs.items()}
+               "shapes": Config(**siren | {"dataset": "shapes"}),
+               "classes": Config(**siren | {"latents": 2, "task": "classify"})}
+    found = {name: store.run(config, progress=lambda *_: None) for name, config in configs.items()}
+    registry.get("classifier").finish(found["classes"])
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +193,8 @@ def test_colour_models_can_be_drawn_for_too(tmp_path, show):
 @needs_chromium
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda runs: live.draw(runs["gon"]), lambda runs: live.ring(),
-                                  lambda runs: live.zoom(runs["shapes"])])
+                                  lambda runs: live.zoom(runs["shapes"]), lambda runs: live.path(runs["shapes"]),
+                                  lambda runs: live.scatter(runs["classes"])])
 def test_without_scripts_there_is_a_picture(runs, browser, tmp_path, make):
     path = tmp_path / "page.html"
     path.write_text(PAGE.format(make(runs)))
@@ -286,6 +292,44 @@ def test_the_zoomed_window_is_the_part_of_the_image_that_it_says(runs, show):
     assert numbers(browser, "it.centre")[1] < 0.5
 
 
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shapes", "digits"])
+def test_the_path_is_the_librarys_and_straight_is_the_cross_fade(runs, show, name):
+    browser, model = show(live.path(runs[name]), screen=PHONE), runs[name].load_model()
+    x = as_float(load_data(runs[name].config, "cpu").test[:3])
+    drag(browser, ".to button:nth-child(4)", (0.5, 0.5))
+    drag(browser, ".t", (0.5, 0.5), (0.25, 0.5))
+    t = float(browser.evaluate("document.querySelector('.live > *').find('.t').value"))
+    assert 0.1 < t < 0.4
+    seen = browser.evaluate("""(async it => { while (it.shown.side < 64) await new Promise(done => setTimeout(done, 20));
+        return {slerp: Array.from(it.shown.of.slerp), lerp: Array.from(it.shown.of.lerp), pixels: Array.from(it.fade)}
+        })(document.querySelector('.live > *'))""")
+    drawn = paths(model, x[:1], x[2:], 101, 64)
+    for way, picture in seen.items():
+        np.testing.assert_allclose(picture, drawn[way][round(100 * t), 0].flatten(), atol=1e-3, err_msg=way)
+    straight, faded = (numbers(browser, what) for what in ("it.ways.lerp", "it.faded"))
+    np.testing.assert_allclose(straight, faded, atol=1e-4 * np.abs(straight).max())
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_point_of_the_scatter_shows_its_image(runs, show):
+    browser, points = show(live.scatter(runs["classes"])), kept.table(runs["classes"], "points")
+    x, y = numbers(browser, "it.places[7]")
+    drag(browser, "svg", (x / 125, y / 100))
+    said = browser.evaluate("document.querySelector('.live > *').find('.said').textContent")
+    assert f"Class {points.label[7]}" in said
+    images = load_data(runs["classes"].config, "cpu").test
+    shown = numbers(browser, "it.images[it.chosen]") * 255
+    np.testing.assert_allclose(shown, images[7].flatten(), atol=0.01)
+    browser.evaluate("document.querySelector('.live > *').find('svg').focus()")
+    before = browser.evaluate("document.querySelector('.live > *').places[document.querySelector('.live > *').chosen][0]")
+    press(browser, "ArrowRight" if before < 60 else "ArrowLeft")
+    after = browser.evaluate("document.querySelector('.live > *').places[document.querySelector('.live > *').chosen][0]")
+    assert after > before if before < 60 else after < before
+
+
 def table_of(**rows):
     """Runs as an experiment gives them, with made-up curves: {row: (errors of epochs 1, 2, ..., the paper's value)}."""
 
@@ -348,6 +392,7 @@ def test_a_race_without_runs_is_a_sentence():
 @pytest.mark.slow
 def test_nothing_is_cut_off_on_a_narrow_phone(runs, show):
     for piece in (live.draw(runs["gon"], runs["detached"]), live.ring(), live.zoom(runs["shapes"]),
+                  live.path(runs["shapes"]), live.scatter(runs["classes"]),
                   live.race({"recorded": table_of(GON=([2, 1], 5.0), AE=([2, 2], 7.0))})):
         browser = show(piece, screen=PHONE | {"width": 360})
         assert browser.evaluate("document.documentElement.scrollWidth") <= 360

@@ -72,6 +72,22 @@ def test_the_variant_of_a_data_set_stands_in_for_it(grown, monkeypatch, tmp_path
     assert registry.recorded("table1").column.unique().tolist() == ["Small NORB", "COIL-20"]
 
 
+def test_a_smaller_network_stands_in_where_the_published_one_has_no_run(grown, monkeypatch, tmp_path):
+    profile = {"table1": TINY | {"epochs": 1, "dataset": "digits patches"}}
+    monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path))
+    monkeypatch.setattr(Experiment, "cells", lambda self, _, cells=Experiment.cells, **given: cells(self, profile, **given))
+    monkeypatch.setitem(registry.SMALLER, "table1", {"filters": 1})
+
+    def filters():
+        return {dataset: part.config.iloc[0].filters for dataset, part in registry.recorded("table1").groupby("dataset")}
+
+    assert filters() == {"digits": TINY["filters"], "patches": TINY["filters"]}
+    registry.run("table1", dataset="digits", models=["AE"], filters=1)
+    assert filters() == {"digits": 1, "patches": TINY["filters"]}
+    registry.run("table1", dataset="digits", models=["AE"])
+    assert filters()["digits"] == TINY["filters"]
+
+
 def test_a_table_says_how_far_a_column_is(grown):
     page = BeautifulSoup(tables.table(registry.collect(grown)), "html.parser")
     heads = [th.text for th in page.thead("tr")[1]("th")[1:]]

@@ -24,18 +24,14 @@ const ACTIVATIONS = {
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
 };
 
-/** A convolutional GON: the encoder is z = M x + b, the decoder a chain of transposed convolutions. */
-class ConvGon {
-  constructor({ matrix, offset, side, layers }) {
+/** The encoder of a GON, z = M x + b. */
+class MatrixEncoder {
+  constructor({ matrix, offset }) {
     this.matrix = unpack(matrix);
     this.offset = unpack(offset);
     this.latents = this.offset.length;
-    this.side = side; // of the latent: 1, or more where latents are laid out in space
-    this.layers = layers.map((layer) => ({ ...layer, weight: unpack(layer.weight), bias: unpack(layer.bias) }));
-    this.origin = this.decode(new Float32Array(this.latents)); // F(0), the same for every image
   }
 
-  /** z = M x + b. */
   encode(x) {
     const z = Float32Array.from(this.offset);
     for (let i = 0; i < z.length; i++) {
@@ -44,6 +40,16 @@ class ConvGon {
       z[i] += sum;
     }
     return z;
+  }
+}
+
+/** A convolutional GON: the encoder is a matrix, the decoder a chain of transposed convolutions. */
+class ConvGon extends MatrixEncoder {
+  constructor({ encoder, side, layers }) {
+    super(encoder);
+    this.side = side; // of the latent: 1, or more where latents are laid out in space
+    this.layers = layers.map((layer) => ({ ...layer, weight: unpack(layer.weight), bias: unpack(layer.bias) }));
+    this.origin = this.decode(new Float32Array(this.latents)); // F(0), the same for every image
   }
 
   /** F(z), channel by channel and row by row. */
@@ -78,14 +84,20 @@ function transposedConvolution({ weight, bias, stride, padding, kernel, activati
   return [out.map(ACTIVATIONS[activation]), wide];
 }
 
-/** An implicit decoder F(c, z), a SIREN over coordinates (row, column) in [-1, 1]. */
-class Siren {
-  constructor({ omega, layers }) {
+/** An implicit GON: the encoder is a matrix, the decoder F(c, z) a SIREN over coordinates (row, column) in [-1, 1]. */
+class Siren extends MatrixEncoder {
+  constructor({ encoder, omega, layers }) {
+    super(encoder);
     this.omega = omega;
     this.layers = layers.map(({ weight, bias }) => ({ weight: unpack(weight), bias: unpack(bias) }));
     this.weights = this.layers.reduce((sum, { weight }) => sum + weight.length, 0);
     this.values = this.layers.map(({ bias }) => new Float32Array(bias.length)); // of each layer, at one point
     this.channels = this.values[this.values.length - 1].length;
+  }
+
+  /** The side of a picture that takes about so many multiplications, between two limits. */
+  sideFor(work, least, most) {
+    return Math.round(Math.min(most, Math.max(least, Math.sqrt(work / this.weights))));
   }
 
   /** Choose the image: the latent's share of the first layer is the same at all coordinates. */

@@ -20,10 +20,10 @@ class GonZoom extends LiveElement {
     <p>Drag the pictures to move, pinch or use the slider to zoom. <span class="said"></span></p>`;
 
   begin() {
-    const { size, model, latents, images, scenes } = this.data;
+    const { size, model, images, scenes } = this.data;
     this.siren = new Siren(model);
     this.images = images.map(levels);
-    this.latents = latents;
+    this.latents = this.images.map((x) => this.siren.encode(x));
     this.centre = [0.5, 0.5];
     const titles = { given: `${size} × ${size} pixels`, bicubic: "Bicubic", gon: "The GON" };
     if (scenes) titles.truth = "Truth";
@@ -97,7 +97,7 @@ class GonZoom extends LiveElement {
     this.find(".times").textContent = `× ${this.times.toFixed(1)}`;
     this.find(".panels").style.setProperty("--touch", this.times > 1.01 ? "none" : "pan-y");
     clearTimeout(this.later);
-    const fast = new Rendering(this, Math.round(Math.min(48, Math.max(8, Math.sqrt(WORK / this.siren.weights)))));
+    const fast = new Rendering(this, this.siren.sideFor(WORK, 8, 48));
     fast.work(Infinity);
     this.show(fast);
     this.refine(new Rendering(this, FINE));
