@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
-from safetensors import SafetensorError
 
 from .errors import UserError, from_system
 
@@ -146,12 +145,13 @@ def sweep(folder: Path, beginning: str = "") -> None:
 
     Of a process on another machine, or of an older version, this is not known: theirs go when they are a day old.
     """
-    for path in folder.glob(f"{beginning}*"):
-        if is_temporary(path.name) and _abandoned(path):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+    with suppress(OSError):  # what may not be seen or removed stays
+        for name in os.listdir(folder):
+            if name.startswith(beginning) and is_temporary(name) and _abandoned(folder / name):
+                if (folder / name).is_dir() and not (folder / name).is_symlink():
+                    shutil.rmtree(folder / name, ignore_errors=True)
+                else:
+                    (folder / name).unlink(missing_ok=True)
 
 
 def _abandoned(path):
@@ -195,7 +195,7 @@ def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[Path]:
     """`folder`, made if need be and held by this process alone until the end of the block or of the process.
 
     While another process holds it, `waiting()` is called now and then and may raise. The lock is the file `lock` in the
-    folder; what dead processes left there is removed.
+    folder, removed at the end, and so is a folder that is still empty then. What dead processes left there is removed.
     """
     path, told = folder / "lock", False
     while True:
@@ -211,12 +211,33 @@ def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[Path]:
         if lock is not None:
             break
     try:
+        mine = path.lstat()
         sweep(folder)
         for left in folder.glob(".tmp??????"):  # what safetensors calls a file while it writes it
             left.unlink(missing_ok=True)
         yield folder
     finally:
+        with suppress(OSError):
+            if os.path.samestat(mine, path.lstat()):  # else the folder was moved, and another is in its place
+                path.unlink()
+                folder.rmdir()
         lock.release()
+
+
+class Busy(Exception):
+    """Another process holds the folder."""
+
+
+def busy() -> None:
+    """For `locked`: do not wait, but raise `Busy`."""
+    raise Busy
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a dead process left in a folder that it held; where a living one holds it, or nobody did, nothing."""
+    if (folder / "lock").is_file():
+        with suppress(Busy, OSError), locked(folder, busy):
+            pass
 
 
 def _acquire(path):
@@ -247,8 +268,3 @@ def disk_space(root: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         raise from_system(fault, root) from fault
-    except SafetensorError as fault:  # its text holds the system's
-        if "os error" not in str(fault):
-            raise
-        code = re.search(r"os error (\d+)", str(fault))
-        raise from_system(OSError(int(code[1]) if code else None, str(fault)), root) from fault

@@ -32,8 +32,11 @@ def checks(request):
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-def pytest_collection_modifyitems(items):
-    """Whatever looks at the whole book is slow: somebody has to build it first."""
+def pytest_collection_modifyitems(config, items):
+    """Whatever looks at the whole book is slow: somebody has to build it first. Nightly tests run only with -m nightly."""
+    if "nightly" not in (config.option.markexpr or ""):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     for item in items:
         if "smoke_book" in item.fixturenames:
             item.add_marker("slow")

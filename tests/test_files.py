@@ -155,3 +155,21 @@ def test_what_the_system_says_is_one_sentence_with_the_file(code, words, tmp_pat
     assert words in message
     assert str(tmp_path) in message
     assert message.endswith(".") and "\n" not in message and "delete" not in message
+
+
+def test_a_lock_and_an_empty_folder_do_not_stay(tmp_path):
+    with files.locked(tmp_path / "run", files.busy), pytest.raises(files.Busy), files.locked(tmp_path / "run", files.busy):
+        pass
+    assert not list(tmp_path.iterdir())
+    dies(f"with files.locked(here / 'run', None) as f: (f / 'x').touch(); (f / 'y.tmp.new').mkdir(); {KILL}", tmp_path)
+    files.tidy(tmp_path / "run")
+    assert sorted(os.listdir(tmp_path / "run")) == ["x", "y.tmp.new"]  # of that one it is not known whose it is
+    with files.locked(tmp_path / "run", files.busy):
+        files.tidy(tmp_path / "run")  # held: nothing
+        assert (tmp_path / "run" / "lock").exists()
+
+
+def test_names_with_brackets_are_swept_too(tmp_path):
+    dies(f"with files.replacing(here / 'a[1]*') as t: t.write_text('half'); {KILL}", tmp_path)
+    files.write(tmp_path / "a[1]*", b"whole")
+    assert os.listdir(tmp_path) == ["a[1]*"]

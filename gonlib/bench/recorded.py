@@ -47,7 +47,8 @@ def table(kind, part):
     same = shown.case.eq(shown.case.shift()) & shown.batch.eq(shown.batch.shift())
     shown[["case", "batch"]] = shown[["case", "batch"]].astype(object).mask(same, "")
     empty = [name for name in shown if not shown[name].astype(bool).any()]
-    return shown.drop(columns=empty).style.hide(axis="index").set_properties(["case", "variant"], **{"text-align": "left"})
+    made = shown.drop(columns=empty).style.hide(axis="index").format(escape="html")
+    return made.set_properties(["case", "variant"], **{"text-align": "left"})
 
 
 def _time(ms, spread):

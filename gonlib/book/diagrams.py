@@ -8,10 +8,11 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
 from ..method.decoders import count_parameters
 from ..method.models import MODELS, build
+from .svg import INK
 
 TITLES = {"VAE": "(a) VAE: two networks", "GON": "(b) GON: one network, used twice",
           "implicit GON": "(c) implicit GON: F over coordinates", "VGON": "(d) variational GON"}
-TENSOR, NETWORK, LOSS, INK, GRADIENT = "#EEF1F5", "#CFE3F3", "#F7DCC8", "#222222", "#C04A00"
+TENSOR, NETWORK, LOSS, GRADIENT = "#8899aa28", "#0072b238", "#d55e0038", "#d55e00"
 TOP, BOTTOM = 2.3, 0.4  # height of the two rows of a diagram: the pass at the origin, the pass at the latent
 
 
@@ -33,14 +34,14 @@ def figure_1(config, channels=1):
 
     Solid arrows are forward passes; dashed ones carry gradients, which are the latents.
     """
-    fig, axes = plt.subplots(2, 2, figsize=(10.5, 6.4), layout="constrained")
+    fig, axes = plt.subplots(2, 2, figsize=(8.6, 5.2), layout="constrained")
     for axis, (name, title) in zip(axes.flat, TITLES.items(), strict=True):
         changes = dict(MODELS[name])
         if name != "implicit GON":  # a convolutional decoder reaches powers of two
             changes |= {"decoder": "conv", "size": 2 ** math.ceil(math.log2(config.size))}
         nodes, arrows = (_vae if name == "VAE" else _gon)(config.replace(**changes), channels)
         _draw(axis, nodes, arrows)
-        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_title(title, loc="left")
     return fig
 
 
@@ -68,7 +69,7 @@ def _vae(config, channels):
         "z": Node("tensor", r"$\mathbf{z} = \mu + \sigma\epsilon$", 3.0, BOTTOM, text["z"]),
         "D": Node("wide", "$D$", 4.25, BOTTOM, text["F"]),
         "y": Node("tensor", r"$\hat{\mathbf{x}}$", 5.5, BOTTOM, text["x"]),
-        "L": Node("loss", r"$\mathcal{L}$", 5.5, TOP),
+        "L": Node("loss", "ℒ", 5.5, TOP),
     }
     return nodes, [("x", "E"), ("E", "mu"), ("mu", "z"), ("z", "D"), ("D", "y"), ("y", "L"), ("mu", "L")]
 
@@ -77,7 +78,7 @@ def _gon(config, channels):
     text = shapes(config, channels)
     implicit, variational = "c" in text, "stochastic" in text
     nodes = {"z0": Node("tensor", r"$\mathbf{z}_0 = \mathbf{0}$", 0.5, TOP, text["z"]),
-             "z": Node("tensor", r"$\mathbf{z} = -\nabla_{\mathbf{z}_0}\mathcal{L}$", 0.5, BOTTOM, text["z"]),
+             "z": Node("tensor", r"$\mathbf{z} = -\nabla_{\mathbf{z}_0}$ℒ", 0.5, BOTTOM, text["z"]),
              "y": Node("tensor", r"$F(\mathbf{z})$", 4.6, BOTTOM, text["x"])}
     arrows, start = [], {"z0": "z0", "z": "z"}
     if implicit:
@@ -96,8 +97,8 @@ def _gon(config, channels):
         arrows.append((start[name], "F" + name))
     nodes["y0"] = Node("tensor", r"$F(\mathbf{z}_0)$", 4.6, TOP, text["x"])
     nodes["x"] = Node("tensor", r"$\mathbf{x}$", 5.9, (TOP + BOTTOM) / 2, text["x"])
-    nodes["L0"] = Node("loss", r"$\mathcal{L}$", 5.9, TOP)
-    nodes["L"] = Node("loss", r"$\mathcal{L}$", 5.9, BOTTOM)
+    nodes["L0"] = Node("loss", "ℒ", 5.9, TOP)
+    nodes["L"] = Node("loss", "ℒ", 5.9, BOTTOM)
     arrows += [("Fz0", "y0"), ("Fz", "y"), ("y0", "L0"), ("y", "L"), ("x", "L0"), ("x", "L"), ("L0", "z0", "back"),
                ("z0", "z", "down")]
     return nodes, arrows
@@ -122,12 +123,12 @@ def _box(axis, node):
         corners = [(left, node.y - a), (left, node.y + a), (right, node.y + b), (right, node.y - b)]
         axis.add_patch(Polygon(corners, facecolor=NETWORK, **options))
     elif node.kind == "loss":
-        axis.add_patch(plt.Circle((node.x, node.y), 0.2, facecolor=LOSS if "L" in node.text else "white", **options))
+        axis.add_patch(plt.Circle((node.x, node.y), 0.2, facecolor=LOSS if "ℒ" in node.text else "none", **options))
     else:
         style = "round,pad=0,rounding_size=0.1"
         axis.add_patch(FancyBboxPatch((left, low), w, h, boxstyle=style, facecolor=TENSOR, **options))
-    axis.text(node.x, node.y, node.text, ha="center", va="center", fontsize=8.5, color=INK, zorder=4)
-    axis.text(node.x, low - 0.04, node.below, ha="center", va="top", fontsize=6.5, color="#555555", zorder=4)
+    axis.text(node.x, node.y, node.text, ha="center", va="center", fontsize=8, color=INK, zorder=4)
+    axis.text(node.x, low - 0.04, node.below, ha="center", va="top", fontsize=7, color=INK, alpha=0.7, zorder=4)
 
 
 def _arrow(axis, start, end, kind):

@@ -14,19 +14,20 @@ from ..runs import kept
 from ..study.chapters.interpolation import FRAMES
 from ..study.chapters.super_resolution import largest
 from .figures import COLOURS, plot_curves, plot_panels, show_images
+from .svg import INK
 
 
 def plot_activations(names):
     """Each activation function with its first and second derivative, small panels; returns the figure (figure 3)."""
     x = torch.linspace(-4, 4, 801, requires_grad=True)
-    fig, axes = plt.subplots(math.ceil(len(names) / 4), 4, figsize=(8, 1.9 * math.ceil(len(names) / 4)), sharex=True,
+    fig, axes = plt.subplots(math.ceil(len(names) / 4), 4, figsize=(6.4, 1.7 * math.ceil(len(names) / 4)), sharex=True,
                              sharey=True, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         function, derivative = ACTIVATIONS[name]
         slope = derivative(x)
         second = torch.autograd.grad(slope.sum(), x)[0] if slope.requires_grad else torch.zeros_like(x)
-        for values, style, label in ((function(x), "-", "$f$"), (slope, "--", "$f'$"), (second, "-", "$f''$")):
-            colour = COLOURS["AE"] if label == "$f''$" else "0.3"
+        for values, style, label in ((function(x), "-", "f"), (slope, "--", "f′"), (second, "-", "f″")):
+            colour = COLOURS["AE"] if label == "f″" else INK
             axis.plot(x.detach(), values.detach(), style, color=colour, label=label, lw=1.4)
         axis.set(title=name, ylim=(-1.3, 2.2))
     for axis in axes.flat[len(names) :]:
@@ -95,7 +96,7 @@ def plot_histograms(runs):
         middle = counts.left + width / 2
         for kind in counts.columns[1:]:
             axis.step(middle, counts[kind] / counts[kind].sum() / width, where="mid", label=kind, lw=1.3)
-        axis.plot(middle, np.exp(-(middle**2) / 2) / math.sqrt(2 * math.pi), "k:", lw=1, label="normal")
+        axis.plot(middle, np.exp(-(middle**2) / 2) / math.sqrt(2 * math.pi), color=INK, ls=":", lw=1, label="normal")
         axis.set(title=f"{row.row}, {row.column}", yscale="log", ylim=(1e-4, 1), xlabel="standardised latent")
     axes.flat[0].set_ylabel("density")
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -141,7 +142,7 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
         part = detail[(detail.column == column) & detail.method.isin(methods)]
         sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, ax=axis, errorbar=None,
                      legend=axis is axes.flat[0])
-        axis.axvline(part.config.iloc[0].size / 2, ls=":", c="0.4")
+        axis.axvline(part.config.iloc[0].size / 2, ls=":", c=INK)
         axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
                  ylabel="correlation with the truth")
     axes.flat[0].legend(fontsize=8)
@@ -167,7 +168,7 @@ def plot_noise(noise):
         return None
     fig, axis = plt.subplots()
     axis.plot(noise.fraction, noise.variance, "o-", label="measured, 32 draws")
-    axis.plot(noise.fraction, noise.predicted, "--", c="0.3", label="predicted")
+    axis.plot(noise.fraction, noise.predicted, "--", c=INK, label="predicted")
     axis.set(xscale="log", yscale="log", xlabel="share of the coordinates", ylabel="variance / squared length")
     axis.legend()
     return fig

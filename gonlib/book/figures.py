@@ -1,8 +1,7 @@
 """Drawing, one style for the whole book: pictures in rows, curves, and metrics against what was varied."""
 
-import base64
-import io
 import math
+import textwrap
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -10,28 +9,32 @@ import torch
 from matplotlib.ticker import MaxNLocator
 
 from ..study.numbers import Html
-from . import page
+from . import page, svg
 
 # One colour per kind of model through the whole book (Okabe-Ito, readable for colour-blind eyes).
 COLOURS = {
     "GON": "#0072B2", "AE": "#D55E00", "Tied AE": "#E69F00", "1 step, detached": "#56B4E9", "10 steps": "#009E73",
-    "10 steps, detached": "#8FD3B6", "GLO": "#CC79A7", "VGON": "#0072B2", "VAE": "#D55E00", "implicit GON": "#009E73",
+    "10 steps, detached": "#6A51A3", "GLO": "#CC79A7", "VGON": "#0072B2", "VAE": "#D55E00", "implicit GON": "#009E73",
 }
+DASHES = {"AE": (5, 1.5), "VAE": (5, 1.5), "Tied AE": (1, 1), "1 step, detached": (3, 1, 1, 1), "10 steps": (6, 2, 2, 2),
+          "10 steps, detached": (2, 2), "GLO": (8, 2)}  # of lines that may lie on each other
+WIDTH = 6.4  # inches: no grid of pictures is wider
 
 
 def style():
     """Set the book's style, see also `page.begin`; every notebook calls it once."""
-    page.begin()
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.9, rc={
-        "figure.dpi": 144, "figure.figsize": (6.4, 3.6), "figure.constrained_layout.use": True, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "image.cmap": "gray"})
+    shell = page.begin()
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", rc=svg.SETTINGS)
+    if shell:
+        svg.show_as_html(shell)
 
 
 def show_images(images, titles=None, per_row=None, size=0.9, labels=None):
     """Draw images (N, C, H, W), floats in [0, 1] or uint8, in rows; or {row title: images}, or pairs of these; the figure,
     or None if there is nothing to show.
 
-    `titles` stand above the images of the first row, `labels` (for a single tensor) left of the rows.
+    `titles` stand above the images of the first row, `labels` (for a single tensor) left of the rows. `size` is an
+    image's width in inches; they are smaller where that would be wider than the page.
     """
     if not isinstance(images, torch.Tensor):
         pairs = list(images.items() if isinstance(images, dict) else images)
@@ -41,24 +44,32 @@ def show_images(images, titles=None, per_row=None, size=0.9, labels=None):
         images = torch.cat([as_cpu(strip) for _, strip in pairs])
     images = as_cpu(images)
     per_row = per_row or min(len(images), 12)
-    rows = math.ceil(len(images) / per_row)
-    ratio = images.shape[-2] / images.shape[-1]
-    left = 1.3 if labels else 0.0
-    fig, axes = plt.subplots(rows, per_row, figsize=(left + size * per_row, size * ratio * rows + (0.3 if titles else 0)),
-                             squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.02}, layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01)
-    for i, axis in enumerate(axes.flat):
-        axis.set(xticks=[], yticks=[])
-        axis.set_frame_on(False)
+    labels = [textwrap.fill(str(label), 16) for label in labels or ()]
+    left = 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)
+    size = min(size, (WIDTH - left) / per_row)
+    rows, high = math.ceil(len(images) / per_row), size * images.shape[-2] / images.shape[-1]
+    row = high + (0.05 if labels else 0.0)  # a gap: what belongs together is a row
+    above = 0.22 if titles else 0.0
+    fig = plt.figure(figsize=(left + size * per_row, row * rows + above), layout="none")
+    wide, tall = fig.get_size_inches()
+    for i in range(rows * per_row):
+        x, y = left + size * (i % per_row), tall - above - row * (i // per_row) - high
+        place = x / wide, y / tall, 0.96 * size / wide, 0.96 * high / tall
+        axis = fig.add_axes(place, xticks=[], yticks=[], frame_on=False)
         if i < len(images):
-            picture = images[i].permute(1, 2, 0).numpy()
-            axis.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=1,
-                        interpolation="nearest")
+            _picture(axis, images[i], size)
         if titles is not None and i < min(per_row, len(titles)):
-            axis.set_title(titles[i], fontsize=8)
+            axis.set_title(titles[i], fontsize=9, pad=3)
         if labels and i % per_row == 0:
             axis.set_ylabel(labels[i // per_row], rotation=0, ha="right", va="center", fontsize=9)
     return fig
+
+
+def _picture(axis, image, size):
+    """Draw an image (C, H, W) that is `size` inches wide: with its own pixels, or fewer if it has more than one can see."""
+    fewer = max(image.shape[-1] // math.ceil(250 * size), 1)
+    picture = torch.nn.functional.avg_pool2d(image, fewer).permute(1, 2, 0).numpy()
+    axis.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
 
 
 def signed(images):
@@ -79,23 +90,47 @@ def as_cpu(images):
 
 
 def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squared error per image", log=True, ax=None):
-    """Curves with a band of one sd over seeds, from `experiment.curves`; returns the axes."""
-    data = curves.dropna(subset=[y])
-    ax = ax or plt.figure().add_subplot()
+    """Curves with a band of one sd over seeds, from `experiment.curves`, each with its name at its end; returns the axes."""
+    data, alone = curves.dropna(subset=[y]), ax is None
+    if alone:
+        ax = plt.figure().add_subplot()
+    else:
+        label = textwrap.fill(label, 22)  # panels are low
     names = list(dict.fromkeys(data[hue]))
     palette = {n: COLOURS.get(n, sns.color_palette("colorblind")[i % 10]) for i, n in enumerate(names)}
-    sns.lineplot(data, x=x, y=y, hue=hue, errorbar="sd", palette=palette, ax=ax, lw=1.6)
+    dashes = {n: DASHES.get(n, "") for n in names}
+    sns.lineplot(data, x=x, y=y, hue=hue, style=hue, dashes=dashes, errorbar="sd", palette=palette, ax=ax, lw=1.6,
+                 err_kws={"alpha": 0.13, "lw": 0})
+    ends = {}
     for name in names:  # where it ends: runs grow, and not all are equally far
         part = data[data[hue] == name]
         last = part[part[x] == part[x].max()]
-        ax.scatter(last[x].iloc[0], last[y].mean(), s=14, color=[palette[name]], zorder=3)
+        ends[name] = last[x].iloc[0], last[y].mean()
+        ax.scatter(*ends[name], s=14, color=[palette[name]], zorder=3)
     ax.set(xlabel={"seconds": "seconds of training"}.get(x, x), ylabel=label, yscale="log" if log else "linear")
     if x == "epoch":
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    if len(names) > 4:  # above the curves, where it hides none
-        sns.move_legend(ax, "lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     ax.get_legend().set_title("")
+    if alone and len(names) > 1:
+        _name_ends(ax, ends, palette)
+        ax.get_legend().remove()
+    svg.remember(ax.figure, data)
     return ax
+
+
+def _name_ends(ax, ends, palette, apart=12):
+    """Write the name of each curve behind its end, names at least so many points `apart`."""
+    heights = {name: ax.transData.transform(end)[1] * 72 / ax.figure.dpi for name, end in ends.items()}
+    order = sorted(heights, key=heights.get)
+    places = dict(heights)
+    for _ in range(40):  # neighbours that are too close move away from each other
+        for below, above in zip(order, order[1:], strict=False):
+            push = max(apart - (places[above] - places[below]), 0) / 2
+            places[below] -= push
+            places[above] += push
+    for name in order:
+        ax.annotate(name, ends[name], xytext=(7, places[name] - heights[name]), textcoords="offset points", va="center",
+                    fontsize=9, color=palette[name], annotation_clip=False)
 
 
 def plot_panels(curves, panel="column", per_row=None, share=True, **options):
@@ -103,7 +138,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     names = list(dict.fromkeys(curves[panel]))
     per_row = per_row or (2 if len(names) in (2, 4) else min(3, len(names)))
     rows = math.ceil(len(names) / per_row)
-    size = (max(2.5 * per_row, 4.8), 2.6 * rows) if len(names) > 1 else None  # None: as a figure of one panel
+    size = (min(max(2.3 * per_row, 4.8), WIDTH), 2.2 * rows + 0.4) if len(names) > 1 else None  # None: the usual
     fig, axes = plt.subplots(rows, per_row, figsize=size, sharex=True, sharey=share, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         plot_curves(curves[curves[panel] == name], ax=axis, **options)
@@ -112,7 +147,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
             axis.label_outer()
         elif axis not in axes[:, 0]:
             axis.set_ylabel("")
-    lines = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    lines = _legend(axes)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis in axes.flat[: len(names)]:
@@ -125,25 +160,31 @@ def plot_gap(curves, panel="column"):
     """Test (solid) and training error (dashed), and below it the gap between them, a panel per data set; the figure."""
     names = list(dict.fromkeys(curves[panel]))
     curves = curves.assign(gap=curves.test_error - curves.train_error)
-    fig, axes = plt.subplots(2, len(names), figsize=(max(2.5 * len(names), 4.8), 4.4), sharex="col", squeeze=False)
+    size = min(max(2.3 * len(names), 4.8), WIDTH), 4.2
+    fig, axes = plt.subplots(2, len(names), figsize=size, sharex="col", squeeze=False)
     for (top, bottom), name in zip(axes.T, names, strict=True):
         part = curves[curves[panel] == name]
         plot_curves(part, ax=top)
         solid = len(top.lines)
         plot_curves(part, y="train_error", ax=top, label="error")
-        for line in top.lines[solid:]:
-            line.set_linestyle("--")
         plot_curves(part, y="gap", ax=bottom, label="gap", log=False)
+        for i, line in enumerate([*top.lines, *bottom.lines]):
+            line.set_linestyle("--" if solid <= i < len(top.lines) else "-")
         top.set_title(name)
-    models = axes[0, 0].get_legend_handles_labels()
+    lines = _legend(axes)
     for axis in axes.flat:
         axis.get_legend().remove()
         if axis not in axes[:, 0]:
             axis.set_ylabel("")
-    count = len(set(models[1]))
-    styles = [plt.Line2D([], [], color="0.3", ls=ls, label=label) for ls, label in (("-", "test"), ("--", "training"))]
-    fig.legend(handles=[*models[0][:count], *styles], loc="outside upper center", ncols=4)
+    styles = [plt.Line2D([], [], color=svg.INK, ls=ls, label=label) for ls, label in (("-", "test"), ("--", "training"))]
+    fig.legend(handles=[*lines.values(), *styles], loc="outside upper center", ncols=4)
     return fig
+
+
+def _legend(axes):
+    """Name -> its line, of the legends of all axes."""
+    legends = [axis.get_legend_handles_labels() for axis in axes.flat]
+    return {label: handle for handles, labels in legends for handle, label in zip(handles, labels, strict=True)}
 
 
 def plot_against(runs, field, y="test_error", log_x=True, **options):
@@ -174,8 +215,5 @@ def plot_points(frame, x, y="test_error", labels=None, label="summed squared err
 
 def captioned(fig, caption: str, alt: str) -> Html:
     """A figure as HTML with its caption, for another page to show (`myst_nb.glue`); `alt` says what it shows."""
-    file = io.BytesIO()
-    fig.savefig(file, format="png", bbox_inches="tight")
-    source = base64.b64encode(file.getvalue()).decode()
-    return Html('<figure class="captioned"><img alt="{}" src="data:image/png;base64,{}"><figcaption>{}</figcaption>'
-                "</figure>").format(alt, source, caption)
+    drawn = svg.as_html(fig).replace('role="img"', Html('role="img" aria-label="{}"').format(alt), 1)
+    return Html('<figure class="captioned">{}<figcaption>{}</figcaption></figure>').format(Html(drawn), caption)

@@ -240,7 +240,7 @@ def _made_by(run):
 
 def _element(name, data, still, alt, caption):
     """The HTML of an element: still picture, data, caption (HTML too), scripts."""
-    block = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
+    block = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     script = "\n".join((ELEMENTS / f"{part}.js").read_text() for part in ("gon", "page", name.removeprefix("gon-")))
     return Html(f'<figure class="captioned live"><{name}><img alt="{html.escape(alt)}" src="{still}">'
                 f'<script type="application/json">{block}</script></{name}>'

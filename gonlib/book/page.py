@@ -8,6 +8,7 @@ asked for.)
 import ast
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.mathtext import MathTextParser
@@ -19,8 +20,11 @@ HEAD = "# Parameters\n"  # how papermill begins the cell that it puts behind the
 SET_TEXT = Text.set_text
 
 
-def begin() -> None:
+def begin() -> Any:
     """Do what a page needs before anything else; outside a notebook only matplotlib's settings are put back.
+
+    Returns:
+        The notebook's IPython shell, or None outside a notebook.
 
     Raises:
         UserError: If the page was given a parameter that it does not have.
@@ -29,13 +33,14 @@ def begin() -> None:
     Text.set_text = lambda self, text: SET_TEXT(self, drawable(text))
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if not hasattr(shell, "kernel"):
-        return
+        return None
     shell.run_line_magic("matplotlib", "inline")  # whatever MPLBACKEND says
     cells = shell.user_ns["In"]  # those executed so far
     for number, cell in enumerate(cells):
         refuse_unknown(cells[:number], cell)
     if not any(isinstance(function, Watch) for function in shell.input_transformers_post):
         shell.input_transformers_post.append(Watch(shell.user_ns))
+    return shell
 
 
 def drawable(text: object) -> object:

@@ -1,6 +1,7 @@
 """The book's pages: executed notebooks made readable, and Jupyter Book run over them if anything has changed."""
 
 import hashlib
+import html
 import importlib.metadata
 import json
 import os
@@ -115,6 +116,7 @@ def readable(path: Path, executed: Path) -> dict:
     cells = []
     for cell in page["cells"]:
         tags = cell["metadata"].get("tags", [])
+        _describe_figure(cell)
         cells.append(cell)
         if "injected-parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]  # from the page, not from the notebook it offers
@@ -125,6 +127,15 @@ def readable(path: Path, executed: Path) -> dict:
                 cells.append(_markdown(_made_with(about, _runs_in_words(page))))
     page["cells"] = cells
     return page
+
+
+def _describe_figure(cell: dict) -> None:
+    """Give the figure that a cell has drawn the description in the cell's metadata, for those who do not see it."""
+    alt = html.escape(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", ""))
+    for output in cell.get("outputs", []) if alt else []:
+        shown = "".join(output.get("data", {}).get("text/html", []))
+        if '<svg role="img"' in shown:
+            output["data"]["text/html"] = shown.replace('<svg role="img"', f'<svg role="img" aria-label="{alt}"', 1)
 
 
 def without_outputs(page: dict) -> dict:

@@ -59,7 +59,7 @@ def in_words(page: dict, store: Store) -> str:
     """Which data, image sizes and lengths of training are behind a page's numbers from a store, in a few words."""
     made: dict[str, dict[str, set]] = {}
     for link in links(page):
-        for run in (Run(store.root / name) for name in link.runs if (store.root / name).is_dir()):
+        for run in filter(None, map(store.named, link.runs)):
             config = run.config.replace(**link.asked)
             what = f"{config.dataset}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
             about = made.setdefault(what, {"steps": set(), "seeds": set()})
@@ -82,9 +82,9 @@ def section(pages: dict[str, dict], stores: Iterable[Store]) -> str:
     """
     rows = []
     for name, names in linked_runs(pages).items():
-        folder = next((store.root / name for store in stores if (store.root / name).is_dir()), None)
-        if folder is not None:
-            rows.append(_row(Run(folder), names))
+        run = next(filter(None, (store.named(name) for store in stores)), None)
+        if run is not None:
+            rows.append(_row(run, names))
     if not rows:
         return "No number of this build links to a run."
     return TABLE.render(runs=sorted(rows, key=lambda row: (row["pages"][0], row["title"])))
@@ -93,7 +93,9 @@ def section(pages: dict[str, dict], stores: Iterable[Store]) -> str:
 def _row(run: Run, pages: list[str]) -> dict:
     made, metrics = run.provenance, run.metrics
     error = metrics.get("test_error")
-    return {"hash": run.hash, "pages": sorted(pages), "title": " ".join(title(run.config).split()),
-            "error": "" if error is None else f"{error:.3f}", "steps": f"{metrics.get('steps', 0):,}",
-            "seconds": f"{metrics.get('seconds', 0):.1f}", "source": str(made["source"])[:8],
-            "made_on": f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}"}
+    row = {"hash": run.hash, "title": title(run.config), "error": "" if error is None else f"{error:.3f}",
+           "steps": f"{metrics.get('steps', 0):,}", "seconds": f"{metrics.get('seconds', 0):.1f}",
+           "source": str(made["source"])[:8],
+           "made_on": f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}"}
+    # on one line: behind an empty line, Markdown would read what a stranger's store says
+    return {name: " ".join(text.split()) for name, text in row.items()} | {"pages": sorted(pages)}

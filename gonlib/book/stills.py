@@ -27,7 +27,7 @@ def ring_density(z0: Tensor, radius: float, sigma: float) -> Tensor:
 def _picture(figure):
     """A figure as the source of an `img`; the figure is closed."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", dpi=110)
+    figure.savefig(file, format="png", bbox_inches="tight", dpi=110, facecolor="white")
     plt.close(figure)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from .. import tensors as proven
 from ..errors import UserError
-from ..files import write
 from .normalisation import stock_norms
 
 if TYPE_CHECKING:
@@ -43,21 +44,16 @@ class DecoderModule(nn.Module):
 
 def save(model: "Model", path: str | Path) -> None:
     """Write a model's tensors and how it is made to a safetensors file, in place of an older one."""
-    import safetensors.torch  # here: the method needs it for files only
-
-    write(path, safetensors.torch.save(model.stored_state(), {KEY: json.dumps(model.recipe, sort_keys=True)}))
+    proven.write(Path(path), model.stored_state(), **{KEY: json.dumps(model.recipe, sort_keys=True)})
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What `save` wrote: the recipe and the tensors; `UserError` for a file that is missing, damaged or another kind."""
-    from safetensors import SafetensorError, safe_open
-
     if not Path(path).is_file():
         raise UserError(f"there is no file {path}; `model.save` writes one.")
     try:
-        with safe_open(path, "pt") as file:
-            recipe = json.loads((file.metadata() or {})[KEY])
-            return dict(recipe), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
+        tensors, texts = proven.read(Path(path))
+        return dict(json.loads(texts[KEY])), tensors
     except KeyError:
         raise UserError(f"{path} does not say how its model is made: it was not written by `model.save`.") from None
     except OSError as fault:

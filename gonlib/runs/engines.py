@@ -1,8 +1,8 @@
 """Where the runs are trained: here, one after another or several at once on one device, or on a Ray cluster.
 
 An engine takes configs (it asks for the next only when it can start it) and gives pairs (config, finished `Run`) as
-they come, until there are no more or the time is used up. All of them train through `Store.run`, so locks,
-checkpoints and failed runs are the store's in each.
+they come, until there are no more or the time is used up; in place of a run that cannot be trained, why (`UserError`).
+All of them train through `Store.run`, so locks, checkpoints and failed runs are the store's in each.
 """
 
 import os
@@ -20,14 +20,18 @@ from ..training.loop import OutOfTime
 from .run import Run
 from .store import Store
 
+Outcome = tuple[Config, Run | UserError]
 
-def one_by_one(configs: Iterable[Config], store: Store, **options: Any) -> Iterator[tuple[Config, Run]]:
+
+def one_by_one(configs: Iterable[Config], store: Store, **options: Any) -> Iterator[Outcome]:
     """Train here; `options` are those of `Store.run`."""
     for config in configs:
         try:
             run = store.run(config, **options)
         except OutOfTime:
             return
+        except UserError as fault:
+            run = fault
         yield config, run
 
 
@@ -70,7 +74,7 @@ class Turns:
             self._changed.notify_all()
 
 
-def at_once(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[tuple[Config, Run]]:
+def at_once(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[Outcome]:
     """Train `runs` at a time on one device, each with its own random numbers, stream and graph, in turns.
 
     A run's result is that of the run made alone. Runs that keep snapshots are about time, so those are made alone.
@@ -110,6 +114,8 @@ def _finished(going, turns):
             run = future.result()
         except OutOfTime:
             continue
+        except UserError as fault:
+            run = fault
         with turns:
             yield config, run
 
@@ -121,7 +127,7 @@ def _quiet(fraction, text=""):
 # --- several processes ----------------------------------------------------------------------------------------------
 
 
-def in_processes(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[tuple[Config, Run]]:
+def in_processes(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[Outcome]:
     """Train `runs` at a time on the CPU, each in a process of its own with one thread."""
     going = {}
     with ProcessPoolExecutor(runs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
@@ -146,11 +152,15 @@ def _ended(going, store):
     """Wait for processes to end their runs, and give those that are finished: none if their time was up."""
     for future in wait(going, return_when=FIRST_COMPLETED).done:
         config = going.pop(future)
-        if fault := future.result():
-            raise UserError(fault)
-        run = store.find(config)
-        if run and run.complete:
-            yield config, run
+        yield from _outcome(config, future.result(), store)
+
+
+def _outcome(config, fault, store):
+    """What came of a run in another process, which says what is wrong with its input; nothing if its time was up."""
+    if fault:
+        yield config, UserError(fault)
+    elif (run := store.find(config)) and run.complete:
+        yield config, run
 
 
 def _place(store):
@@ -162,7 +172,7 @@ def _place(store):
 
 
 def on_ray(configs: Iterable[Config], store: Store, gpus_per_run: float = 0.0, deadline: float | None = None,
-           **options: Any) -> Iterator[tuple[Config, Run]]:
+           **options: Any) -> Iterator[Outcome]:
     """Train as tasks of a Ray cluster (RAY_ADDRESS, else one of this machine's own), `gpus_per_run` each.
 
     The store and the data must be in folders that all machines share. A run whose worker is lost goes on from its
@@ -179,12 +189,7 @@ def on_ray(configs: Iterable[Config], store: Store, gpus_per_run: float = 0.0, d
         while going:
             (task,), _ = ray.wait(list(going), num_returns=1)
             config = going.pop(task)
-            fault = ray.get(task)
-            if fault:
-                raise UserError(fault)
-            run = store.find(config)
-            if run and run.complete:
-                yield config, run
+            yield from _outcome(config, ray.get(task), store)
     finally:
         for task in going:
             ray.cancel(task, force=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import safetensors.torch
 
-from .. import files
-from ..errors import UserError
+from .. import files, tensors
+from ..errors import UserError, from_system
 from ..training.config import Config
 from ..training.loop import NUMERICS, Trained
-from .run import SNAPSHOTS, USUAL, Run, read_json
+from .contents import SNAPSHOTS, Unreadable, read_provenance, read_table
+from .run import USUAL, Run
 
 # How far numbers of one trajectory may differ. Machines, devices and forms round in another order; that shows little in the
 # first epochs and more later, as the difference grows with training. (Seen: 5e-4 and 1e-2 after 30 epochs at rates of 1e-4
@@ -26,7 +26,25 @@ SAME = 2e-6  # no difference: seven digits are kept
 
 def find(folder: Path, config: Config | None = None) -> Run | None:
     """The run in a folder, or None if it has no numbers yet."""
-    return Run(folder, config) if (folder / "metrics.json").is_file() else None
+    point = folder / "metrics.json"
+    while (before := _stamp(point)) is not None:
+        try:
+            return Run(folder, config)
+        except Unreadable:
+            if _stamp(point) == before:
+                raise  # else another process has just written: what was read may have been of two moments
+    return None
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes with every version of a file; None if there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        raise Unreadable(str(from_system(fault, path))) from fault
+    return found.st_mtime_ns, found.st_ino
 
 
 def differences(run: Run, rows: list[dict], tolerance: float | None = None) -> str:
@@ -55,7 +73,7 @@ def add_beside(folder: Path, rows: list[dict]) -> None:
     if not rows:
         return
     path, key = folder / "measured.csv", ["step", "evaluation", "free_steps"]
-    old = pd.read_csv(path).to_dict("records") if path.is_file() else []
+    old = read_table(folder, path.name).to_dict("records") if path.is_file() else []
     merged: dict[tuple, dict] = {}
     for row in [*rows, *old]:
         known = {name: value for name, value in row.items() if value == value}
@@ -90,7 +108,7 @@ class Journal:
         self.folder, self.end, self.keep_weights = folder, end, keep_weights
         self.clock, self.data = time.monotonic(), made["data"]
         begun = (folder / "provenance.json").is_file()
-        self.stretches = [s for s in read_json(folder, "provenance.json")["stretches"] if s["from"] < start] if begun else []
+        self.stretches = [s for s in read_provenance(folder)["stretches"] if s["from"] < start] if begun else []
         stretch = {k: v for k, v in made.items() if k != "data"} | {"numerics": NUMERICS, "from": start, "wall_seconds": 0.0}
         if self.stretches:
             last = self.stretches[-1]
@@ -126,7 +144,7 @@ class Journal:
         write_table(self.folder / "history.csv", recorded)
         self._provenance(step)
         status = {"status": "failed", "message": failed} if failed else {"status": "done"}
-        files.write_json(self.folder / "metrics.json", status | trained.metrics)
+        files.write_json(self.folder / "metrics.json", status | trained.metrics | {"recorded": len(recorded)})
         for file in self.folder.glob("interim-*.safetensors"):
             if file.name != f"interim-{step}.safetensors":
                 file.unlink(missing_ok=True)
@@ -139,12 +157,14 @@ class Journal:
     def _weights(self, trained: Trained, step: int, final: bool, repeats: bool) -> None:
         path = self.folder / f"{'weights' if final else 'interim'}-{step}.safetensors"
         if self.keep_weights and trained.state is not None and not path.exists() and (final or not repeats):
-            files.write(path, safetensors.torch.save(trained.weights()))
+            tensors.write(path, trained.weights())
 
     def _snapshots(self, trained: Trained) -> None:
         table = self.folder / "snapshots.csv"
-        if trained.snapshots is None or (table.is_file() and len(pd.read_csv(table)) >= len(trained.snapshot_history)):
+        if trained.snapshots is None:
+            return
+        if table.is_file() and len(read_table(self.folder, table.name)) >= len(trained.snapshot_history):
             return
         # The pictures first: a reader takes as many of them as the table has rows.
-        files.write(self.folder / SNAPSHOTS, safetensors.torch.save({"snapshots": trained.snapshots.contiguous()}))
+        tensors.write(self.folder / SNAPSHOTS, {"snapshots": trained.snapshots})
         write_table(table, trained.snapshot_history)

@@ -4,7 +4,6 @@ As a run grows, a file is named after the step of the weights that it was made o
 """
 
 import io
-import json
 import re
 from typing import Any
 
@@ -16,7 +15,9 @@ from PIL import Image
 from .. import files
 from ..data import as_bytes
 from . import provenance, store
-from .run import KEPT
+from .contents import KEPT, read_record, readable
+
+MOST_PIXELS = 2**26  # of one strip of pictures
 
 
 def keep(run, compute, device="cpu") -> None:
@@ -29,7 +30,7 @@ def keep(run, compute, device="cpu") -> None:
     """
     path, step = run.folder / KEPT, run.metrics["steps"]
     name = f"{compute.__module__.rpartition('.')[2]}.{compute.__name__} at step {step}"
-    record = _record(path)
+    record = read_record(run.folder)
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
     data = store.load_data(run.config, device)
@@ -45,14 +46,6 @@ def keep(run, compute, device="cpu") -> None:
         files.write_json(path, record)  # last: what it lists is there
 
 
-def _record(path):
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _newest(run, name, suffix):
     """The file of that name that was kept at the run's point, or last before it; or None."""
     pattern = re.compile(rf"{re.escape(name)}-(\d+){re.escape(suffix)}")
@@ -64,7 +57,10 @@ def _newest(run, name, suffix):
 def table(run, name: str) -> pd.DataFrame | None:
     """The table of that name kept with a run, the newest up to its point; or None."""
     path = _newest(run, name, ".csv")
-    return None if path is None else pd.read_csv(path, index_col=0)
+    if path is None:
+        return None
+    with readable(path):
+        return pd.read_csv(path, index_col=0)
 
 
 def pictures(run, name: str) -> torch.Tensor | None:
@@ -72,10 +68,12 @@ def pictures(run, name: str) -> torch.Tensor | None:
     path = _newest(run, name, ".png")
     if path is None:
         return None
-    with Image.open(path) as image:
+    with readable(path), Image.open(path, formats=["PNG"]) as image:
+        if image.mode not in ("L", "RGB") or image.width * image.height > MOST_PIXELS:
+            raise ValueError("it is no strip of pictures")
         strip = torch.from_numpy(np.array(image))
-    channels = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
-    return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)
+        channels = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
+        return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)
 
 
 def _csv(frame):

@@ -6,20 +6,22 @@ from pathlib import Path
 
 from .. import files
 from . import journal
-from .run import CHECKPOINT, KEPT, SNAPSHOTS, USUAL, Run, read_config, read_json
+from .contents import CHECKPOINT, KEPT, SNAPSHOTS, Unreadable, read_config, read_provenance, read_record
+from .run import USUAL, Run
 
 NUMBERS = ("history.csv", "provenance.json", "metrics.json")  # in this order: the last one counts
 
 
 @dataclass
 class Merge:
-    """What `Store.merge` did, by name: runs copied, grown, identical, in conflict, damaged; checkpoints; names refused."""
+    """What `Store.merge` did, by name: runs copied, grown, identical ...; and what it could not do."""
 
     copied: list[str] = field(default_factory=list)
     grown: list[str] = field(default_factory=list)
     identical: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -27,38 +29,65 @@ class Merge:
     @property
     def clean(self) -> bool:
         """Whether everything found could be taken."""
-        return not (self.conflicts or self.damaged or self.refused)
+        return not (self.conflicts or self.damaged or self.busy or self.refused)
 
     def __str__(self) -> str:
         counts = [(self.copied, "copied"), (self.grown, "grown"), (self.identical, "already here"),
                   (self.begun, "only begun, with their checkpoints")]
         lines = ["runs: " + ", ".join(f"{len(names)} {what}" for names, what in counts) + "."]
         for names, what in ((self.conflicts, "a different result is here, kept"), (self.damaged, "damaged, skipped"),
+                            (self.busy, "another process is just training it here, left out: merge again when it has ended"),
                             (self.refused, "refused: not a plain file of a run")):
             lines += [f"{name}: {what}." for name in names]
         return "\n".join(lines + self.notes)
 
 
 def merge_run(new: Path, here: Path, report: Merge) -> None:
-    """Take the run in folder `new`, whose files may be moved away, into folder `here`; `UserError` if it is damaged."""
-    read_config(new)
-    run, mine = journal.find(new), journal.find(here)
+    """Take the run in folder `new`, whose files may be moved away, into folder `here`.
+
+    A run that another process is just training is left as it is.
+    """
+    try:
+        read_config(new)
+        run = journal.find(new)
+        if run is None:
+            read_provenance(new)
+        else:
+            len(run.history), run.numbers, run.all_snapshots  # read the tables, so that damaged ones raise
+    except Unreadable:
+        report.damaged.append(new.name)
+        return
+    if run is None and not (new / CHECKPOINT).is_file():
+        return
+    if not here.exists() and files.place(new, here):
+        (report.begun if run is None else report.copied).append(here.name)
+        return
+    try:
+        with files.locked(here, files.busy):
+            _merge_into(run, new, here, report)
+    except files.Busy:
+        report.busy.append(here.name)
+    except Unreadable as fault:
+        report.damaged.append(here.name)
+        report.notes.append(str(fault))
+
+
+def _merge_into(run: Run | None, new: Path, here: Path, report: Merge) -> None:
+    """Take a run into a folder that this process holds."""
+    mine = journal.find(here)
     if run is None:
-        if (new / CHECKPOINT).is_file() and not mine and not (here / CHECKPOINT).is_file():
+        if not mine and not (here / CHECKPOINT).is_file():
             _take_all(new, here)
             report.begun.append(new.name)
-        return
-    len(run.history), run.all_snapshots  # read the tables, so that damaged ones raise
-    if mine is None:
+    elif mine is None:
         _take_all(new, here)
         report.copied.append(new.name)
-        return
-    if disagreement(run, mine):
+    elif disagreement(run, mine):
         report.conflicts.append(new.name)
-        return
-    further = _progress(run) > _progress(mine)
-    _join(run, mine, further)
-    (report.grown if further else report.identical).append(new.name)
+    else:
+        further = _progress(run) > _progress(mine)
+        _join(run, mine, further)
+        (report.grown if further else report.identical).append(new.name)
 
 
 def _progress(run: Run) -> tuple[int, bool]:
@@ -81,10 +110,9 @@ def disagreement(run: Run, other: Run) -> str:
 
 
 def _take_all(new: Path, here: Path) -> None:
-    """Move a run to where none is, or one that has only begun: metrics.json, which makes it readable, last."""
-    if not files.place(new, here):
-        for file in sorted(new.iterdir(), key=lambda file: file.name == NUMBERS[-1]):
-            os.replace(file, here / file.name)
+    """Move a run to where one has only begun: metrics.json, which makes it readable, last."""
+    for file in sorted(new.iterdir(), key=lambda file: file.name == NUMBERS[-1]):
+        os.replace(file, here / file.name)
 
 
 def _errors(row: dict) -> set[str]:
@@ -101,7 +129,7 @@ def _join(run: Run, mine: Run, further: bool) -> None:
         for name in (SNAPSHOTS, "snapshots.csv"):
             os.replace(new / name, here / name)
     if (new / KEPT).is_file() and (here / KEPT).is_file():
-        files.write_json(here / KEPT, read_json(new, KEPT) | read_json(here, KEPT))
+        files.write_json(here / KEPT, read_record(new) | read_record(here))
     replaced = (CHECKPOINT, *NUMBERS) if further else ()
     for file in sorted(new.iterdir()):
         if file.name not in replaced and not (here / file.name).exists():

@@ -7,6 +7,7 @@ to be parts of one trajectory become one: what was another length or another loo
 import json
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +16,15 @@ from safetensors import safe_open
 from .. import files
 from ..errors import UserError
 from ..method.decoders import count_parameters
-from ..method.models import build
+from ..method.models import RULES, build
 from ..training import checkpoint, forms
 from ..training.config import Config
 from ..training.evaluation import is_recorded
 from ..training.snapshots import is_point
 from . import journal
+from .contents import CHECKPOINT, SNAPSHOTS, is_old, read_json
 from .merging import Merge, disagreement, merge_run
-from .run import CHECKPOINT, SNAPSHOTS, USUAL, Run, is_old, read_json
+from .run import USUAL, Run
 
 OLD = re.compile(r"[0-9a-f]{16}(\.partial)?")
 FILES = ("config.json", "metrics.json", "history.csv", "provenance.json", "weights.safetensors", CHECKPOINT, SNAPSHOTS,
@@ -33,6 +35,17 @@ def old_runs(root: Path) -> list[Path]:
     """The folders of a store that hold runs of the old layout: finished ones, and checkpoints of others."""
     named = [folder for folder in sorted(root.iterdir()) if OLD.fullmatch(folder.name) and is_old(folder)]
     return [folder for folder in named if not folder.name.endswith(".partial") or (folder / CHECKPOINT).is_file()]
+
+
+def convertible(folder: Path) -> bool:
+    """Whether a run is of today's layout, or an old one that is whole: a damaged one must not stop the others of a pack."""
+    with tempfile.TemporaryDirectory() as into:
+        try:
+            if is_old(folder):
+                _convert(folder, Path(into) / folder.name)
+        except Exception:  # readers of broken files raise all kinds
+            return False
+    return True
 
 
 def migrate(root: Path) -> list[str]:
@@ -176,12 +189,13 @@ def _recorded(history: list[dict], config: Config) -> list[dict]:
     """The rows at points that the history has today; the end stays, whatever it is."""
     per_epoch = history[0]["step"] if history else 1
     return [row for row in history if row["step"] % per_epoch == 0 and
-            is_recorded(row["epoch"], rarely=config.inference == "free")]
+            is_recorded(row["epoch"], rarely=RULES[config.inference].costly)]
 
 
 def _looked_at(key: str, config: Config) -> bool:
     """Whether a number depends on how the model is measured; GLO's training images have latents of their own."""
-    return key.startswith("test_") or (key.startswith("train_") and key != "train_loss" and config.inference != "free")
+    own = RULES[config.inference].costly
+    return key.startswith("test_") or (key.startswith("train_") and key != "train_loss" and not own)
 
 
 def _stretch(made: dict, to: int, numerics: int) -> dict:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import UserError, from_system, printable
+from .contents import in_order
 
 MANIFEST = "manifest.json"
 KINDS = {".tar": contextlib.nullcontext, ".tar.gz": lambda file: gzip.GzipFile("", "wb", fileobj=file, mtime=0),
@@ -153,7 +154,7 @@ def _copy_folder(other, into, wanted):
             copied.refused.append(run.name)
             continue
         try:
-            for path in sorted(run.iterdir()):
+            for path in in_order(list(run.iterdir())):
                 name = f"{run.name}/{path.name}"
                 if DESKTOP.fullmatch(path.name) or not wanted(name):
                     continue

@@ -1,28 +1,32 @@
 """A run as read from its folder: a trajectory as far as it has been trained, seen at the point that is asked for."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import safetensors.torch
 import torch
 from jaxtyping import UInt8
-from safetensors import SafetensorError
 from torch import Tensor
 
-from .. import files
 from ..errors import UserError
 from ..method import models
 from ..training import loop
 from ..training.config import Config
 from ..training.forms import check_device
 from ..training.snapshots import next_point
+from .contents import (
+    SNAPSHOTS,
+    Unreadable,
+    damaged,
+    read_config,
+    read_metrics,
+    read_provenance,
+    read_table,
+    read_tensors,
+)
 from .progress import title
 
-CHECKPOINT, SNAPSHOTS = "checkpoint.safetensors", "snapshots.safetensors"
-KEPT = "kept.json"  # what was computed of the run's weights, by which function, from which source and data
 USUAL = Config().look  # how the history is measured
 FACTS = ("channels", "classes", "images", "parameters", "reconstruct_seconds")
 
@@ -52,19 +56,16 @@ class Run:
     def __init__(self, folder: Path, config: Config | None = None):
         self.folder = Path(folder)
         self.trajectory = read_config(self.folder)
-        self.end = read_json(self.folder, "metrics.json")
-        made = read_json(self.folder, "provenance.json")
-        if self.end.get("status") not in ("done", "failed") or not (self.folder / "history.csv").is_file():
-            raise damaged(self.folder)
-        try:
-            self.reached = Point(self.end["epochs"], self.end["steps"])
-            self.stretches: list[dict] = [s for s in made["stretches"] if s["from"] < max(self.reached.steps, 1)]
-            self.data: dict[str, str] = made["data"]
-            self.config = config or self._furthest()
-            self.asked = Point(*self.config.end(self.end["images"]))
-            self.provenance: dict = {"data": self.data} | self.stretches[-1]
-        except (KeyError, TypeError, IndexError) as fault:
-            raise damaged(self.folder) from fault
+        self.end = read_metrics(self.folder)
+        made = read_provenance(self.folder)
+        if not (self.folder / "history.csv").exists():
+            raise damaged(self.folder, "it has no history.csv")
+        self.reached = Point(self.end["epochs"], self.end["steps"])
+        self.stretches: list[dict] = [s for s in made["stretches"] if s["from"] < max(self.reached.steps, 1)]
+        self.data: dict[str, Any] = made["data"]
+        self.config = config or self._furthest()
+        self.asked = Point(*self.config.end(self.end["images"]))
+        self.provenance: dict = {"data": self.data} | self.stretches[-1]
 
     def _furthest(self) -> Config:
         epochs, steps = max(self.reached.epochs, 1), self.reached.steps
@@ -124,8 +125,8 @@ class Run:
         found: dict[tuple[str, int], dict[int, dict]] = {USUAL: {}}
         end = {"epoch": self.reached.epochs, "step": self.reached.steps}
         end |= {k: v for k, v in self.end.items() if k == "seconds" or k.startswith(("train_", "test_"))}
-        beside = self._table("measured.csv").to_dict("records") if (self.folder / "measured.csv").is_file() else []
-        for row in [*self.recorded.to_dict("records"), *beside, end]:  # the end has all digits
+        beside = read_table(self.folder, "measured.csv") if (self.folder / "measured.csv").exists() else pd.DataFrame()
+        for row in [*self.recorded.to_dict("records"), *beside.to_dict("records"), end]:  # the end has all digits
             look = row.pop("evaluation", USUAL[0]), row.pop("free_steps", USUAL[1])
             row = {k: v for k, v in row.items() if v == v}
             if 0 < row["step"] <= self.reached.steps:
@@ -159,7 +160,16 @@ class Run:
     @cached_property
     def recorded(self) -> pd.DataFrame:
         """The stored history: a row per recorded epoch."""
-        return self._table("history.csv")
+        table = read_table(self.folder, "history.csv")
+        known = table[table.step <= self.reached.steps] if len(table) else table
+        if len(known) < self.end.get("recorded", 0) or (known.empty and self.reached.steps >= self._epoch):
+            raise damaged(self.folder, "history.csv: it has lost rows")
+        return table
+
+    @property
+    def _epoch(self) -> int:
+        """The steps of an epoch."""
+        return self.trajectory.replace(epochs=1).end(self.end["images"])[1]
 
     @cached_property
     def history(self) -> pd.DataFrame:
@@ -195,25 +205,33 @@ class Run:
                             f"{self.folder} and run it again, or merge a store that has them.")
         model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
-            model.load_stored(self._tensors(file.name))
+            model.load_stored(read_tensors(self.folder, file.name))
+        except Unreadable:
+            if file.exists():
+                raise
+            raise Unreadable(f"another process is just training run {self.hash} and has replaced its weights at step "
+                             f"{step}: ask again.") from None
         except ValueError as fault:
-            raise damaged(self.folder) from fault
+            raise damaged(self.folder, f"{file.name}: {fault}") from fault
         return model.to(check_device(device)).ready()
 
     @property
     def all_snapshots(self) -> int:
         """How many snapshots are stored, up to the asked point and after it."""
-        path = self.folder / "snapshots.csv"
-        return len(self._table(path.name)) if path.is_file() and (self.folder / SNAPSHOTS).is_file() else 0
+        there = all((self.folder / name).exists() for name in ("snapshots.csv", SNAPSHOTS))
+        return len(read_table(self.folder, "snapshots.csv")) if there else 0
 
     @cached_property
     def snapshots(self) -> tuple[UInt8[Tensor, "s n c h w"], pd.DataFrame] | None:
         """Reconstructions kept while training up to the asked point, and their steps, seconds, errors; or None."""
         if not self.all_snapshots:
             return None
-        table = self._table("snapshots.csv")
+        table = read_table(self.folder, "snapshots.csv")
         table = table[table.step <= self.asked.steps]
-        return self._tensors(SNAPSHOTS)["snapshots"][: len(table)], table
+        pictures = read_tensors(self.folder, SNAPSHOTS).get("snapshots")
+        if pictures is None or pictures.dtype != torch.uint8 or pictures.ndim != 5 or len(pictures) < len(table):
+            raise damaged(self.folder, f"{SNAPSHOTS}: it does not hold the pictures of snapshots.csv")
+        return pictures[: len(table)], table
 
     # --- where it came from
     @property
@@ -233,56 +251,6 @@ class Run:
         history, others = (run.history.filter(regex="^(?!.*seconds)") for run in (self, other))
         return mine == theirs and history.equals(others)
 
-    def _tensors(self, name: str) -> dict[str, Tensor]:
-        try:
-            return safetensors.torch.load_file(files.plain(self.folder / name))
-        except (FileNotFoundError, ValueError, SafetensorError) as fault:
-            raise damaged(self.folder) from fault
-
-    def _table(self, name: str) -> pd.DataFrame:
-        try:
-            return pd.read_csv(files.plain(self.folder / name))
-        except pd.errors.EmptyDataError:  # it failed before the end of the first epoch
-            return pd.DataFrame()
-        except (FileNotFoundError, ValueError) as fault:
-            raise damaged(self.folder) from fault
-
     def __repr__(self) -> str:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"
 
-
-def is_old(folder: Path) -> bool:
-    """Whether a run is of the layout before runs grew, for which there is runs/migration.py."""
-    made = folder / "provenance.json"
-    return made.is_file() and (folder / "config.json").is_file() and "stretches" not in read_json(folder, made.name)
-
-
-def read_config(folder: Path) -> Config:
-    """The trajectory of a run's folder, whose name is its hash."""
-    if is_old(folder):
-        raise UserError(f"the run in {folder} is of an older version of gonlib: python -m gonlib migrate {folder.parent} "
-                        "brings all runs there to today's form.")
-    values = read_json(folder, "config.json")
-    try:
-        config = Config.from_dict(values)
-    except UserError as fault:
-        raise damaged(folder) from fault
-    if config.hash != folder.name or config != config.trajectory:
-        raise damaged(folder)
-    return config
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A dictionary that a run's folder holds as JSON."""
-    try:
-        found = json.loads(files.plain(folder / name).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError) as fault:
-        raise damaged(folder) from fault
-    if not isinstance(found, dict):
-        raise damaged(folder)
-    return found
-
-
-def damaged(folder: Path) -> UserError:
-    """What is said of a run that cannot be read."""
-    return UserError(f"the run in {folder} is damaged: delete that folder and run it again.")

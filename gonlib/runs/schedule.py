@@ -68,12 +68,21 @@ class Schedule:
         self.keep_weights, self.left = keep_weights, dict(self.todo)
         self.failed: list[tuple[str, Run]] = []
         self.without_data: dict[str, str] = {}
+        self.refused: dict[Config, str] = {}
         self.trained = 0
 
     def take(self) -> None:
-        """Train until all are finished or the deadline comes; data that are missing hold up only their own runs."""
+        """Train until all are finished or the deadline comes.
+
+        Data that are missing, a run that is damaged, a configuration without a model hold up only their own runs.
+        """
         options = {"deadline": self.deadline, "keep_weights": self.keep_weights}
         for config, run in self.engine(self._pending(), self.stores[0], **options):
+            if isinstance(run, UserError):
+                if isinstance(run.__cause__, OSError):  # the disk: no other run would fare better
+                    raise run
+                self.refused[config] = str(run)
+                continue
             self.trained += 1
             self._finished(config, run)
             self._line(self.todo[config].name, run)
@@ -81,7 +90,11 @@ class Schedule:
     def _pending(self) -> Iterator[Config]:
         """The configs to train, in order; those that are there already are ticked off on the way."""
         for config in self.todo:
-            run = find_run(config, self.stores)
+            try:
+                run = find_run(config, self.stores)
+            except UserError as fault:
+                self.refused[config] = str(fault)
+                continue
             if run and run.complete:
                 try:
                     self._finished(config, run)
@@ -115,11 +128,12 @@ class Schedule:
         """Print what was done, what failed and what is left; returns the exit code."""
         here = len(self.todo) - len(self.left) - self.trained
         print(f"{self.trained} runs trained, {here} were there already, {len(self.left)} left.")
-        if self.left and not self.without_data:
-            begun = sum(self.stores[0].state(config) == "growing" for config in self.left)
+        waiting = [config for config in self.left if config not in self.refused]
+        if waiting and not self.without_data:
+            begun = sum(self.stores[0].state(config) == "growing" for config in waiting)
             print(f"The time is used up; {begun} of those left have begun: the same command goes on from there.")
         for name, run in self.failed:
             print(f"failed: {name}, run {run.hash}: {run.message}", file=sys.stderr)
-        for fault in self.without_data.values():
+        for fault in dict.fromkeys([*self.without_data.values(), *self.refused.values()]):
             print(f"gonlib: {fault}", file=sys.stderr)
-        return 2 if self.without_data else 1 if self.failed else 0
+        return 2 if self.without_data or self.refused else 1 if self.failed else 0

@@ -1,10 +1,12 @@
 """The run store: a run is trained once, found by its name, goes on when more of it is asked, and says where it came from."""
 
 import os
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,20 @@ import torch
 from .. import files
 from ..data import Dataset, load
 from ..data.registry import at_hand
-from ..errors import UserError
+from ..errors import UserError, from_system
 from ..method.models import Model
 from ..training import checkpoint, loop
 from ..training.config import Config
 from ..training.forms import check_device, choose
 from . import beside, journal, packs, provenance
+from .contents import CHECKPOINT, Unreadable, in_order, read_provenance
 from .merging import Merge, merge_run
-from .migration import migrate, old_runs
+from .migration import convertible, migrate, old_runs
 from .progress import reporter
-from .run import CHECKPOINT, USUAL, Run, is_old, read_json
+from .run import USUAL, Run
 
 REPEAT = "repeat.safetensors"  # the checkpoint of a run that is trained again, for something on the way
-NAMES = "[0-9a-f]" * 16
+NAMES = re.compile("[0-9a-f]{16}")
 
 
 def local_store() -> "Store":
@@ -41,13 +44,34 @@ def recorded_store() -> "Store":
 
 
 def find_run(config: Config, stores: Iterable["Store"]) -> Run | None:
-    """The run of this config from the first store that has all that it asks for, else from the one that is furthest."""
-    found = [run for run in (store.find(config) for store in stores) if run]
-    for run in found:
-        if run.complete:
-            check_pictures(run)
-            return run
+    """The run of this config from the first store that has all that it asks for, else from the one that is furthest.
+
+    Raises `Unreadable` for one that cannot be read, if no other store has all that is asked for.
+    """
+    found, faults = [], []
+    for store in stores:
+        try:
+            run = store.find(config)
+            if run and not run.complete:
+                found.append(run)
+        except Unreadable as fault:
+            faults.append(fault)
+        else:
+            if run and run.complete:
+                check_pictures(run)
+                return run
+    if faults:
+        raise faults[0]
     return max(found, key=lambda run: run.reached.steps, default=None)
+
+
+def find_readable(config: Config, stores: Iterable["Store"]) -> Run | None:
+    """As `find_run`, but a run that cannot be read is none, of which a sentence on stderr tells."""
+    try:
+        return find_run(config, stores)
+    except Unreadable as fault:
+        print(fault, file=sys.stderr)
+        return None
 
 
 def load_data(config: Config, device: str | torch.device = "cpu") -> Dataset:
@@ -97,9 +121,24 @@ class Store:
         return run.status if run else begun
 
     def runs(self) -> list[Run]:
-        """All runs at their furthest points, ordered by hash; `UserError` if one is damaged."""
-        found = (journal.find(folder) for folder in sorted(self.root.glob(NAMES)) if folder.is_dir())
-        return [run for run in found if run]
+        """All runs that can be read, at their furthest points, ordered by hash."""
+        return [run for folder in self.folders() if (run := self.named(folder.name))]
+
+    def named(self, name: str) -> Run | None:
+        """The run of a hash at its furthest point; None if there is none, or none that can be read."""
+        with suppress(Unreadable):  # whoever asks for its numbers is told
+            return journal.find(self.root / name)
+        return None
+
+    def folders(self) -> list[Path]:
+        """The folders of all runs, ordered by hash."""
+        try:
+            names = os.listdir(self.root)
+        except FileNotFoundError:
+            return []
+        except OSError as fault:
+            raise from_system(fault, self.root) from fault
+        return [self.root / name for name in sorted(names) if NAMES.fullmatch(name) and (self.root / name).is_dir()]
 
     def run(self, config: Config, device: str = "cpu", progress: Callable[[float, str], None] | None = None,
             deadline: float | None = None, keep_weights: bool = True, **options: Any) -> Run:
@@ -128,17 +167,13 @@ class Store:
         run = self.find(config)
         if run and run.complete:
             check_pictures(run)
+            files.tidy(run.folder)
             return run
         check_device(device)
-        with files.disk_space(self.root), files.locked(self.folder(config), waiting) as folder:
-            try:
-                with reporter(config, progress) as report:
-                    options |= {"deadline": deadline, "progress": report}
-                    self._complete(config, load_data(config, str(device)), str(device), keep_weights, options)
-            finally:
-                (folder / "lock").unlink(missing_ok=True)
-                if not any(folder.iterdir()):  # it could not even begin
-                    folder.rmdir()
+        with files.disk_space(self.root), files.locked(self.folder(config), waiting) as folder, \
+                reporter(config, progress) as report:
+            options |= {"deadline": deadline, "progress": report}
+            self._complete(config, load_data(config, str(device)), str(device), keep_weights, options)
         return Run(folder, config)
 
     def _complete(self, config: Config, data: Dataset, device: str, keep_weights: bool, options: dict) -> None:
@@ -148,7 +183,7 @@ class Store:
             return
         model = beside.buildable(config, data)
         if (folder / "provenance.json").is_file():
-            check_data(folder, read_json(folder, "provenance.json")["data"], data)
+            check_data(folder, read_provenance(folder)["data"], data)
         if not (run and _measurable(run)):
             self._train(config, data, device, model, keep_weights or config.look != USUAL, options)
             run = self.find(config)
@@ -207,18 +242,13 @@ class Store:
             copied = packs.copy_runs(Path(other), new, wanted)
             report.refused, report.notes = copied.refused, copied.notes
             for folder in sorted(new.iterdir()):
-                try:
-                    is_old(folder)
-                except UserError:  # its provenance cannot be read
+                if not convertible(folder):
                     report.damaged.append(folder.name)
                     shutil.rmtree(folder)
             if old_runs(new):
                 report.notes += migrate(new)
             for folder in sorted(new.iterdir()):
-                try:
-                    merge_run(folder, self.root / folder.name, report)
-                except UserError:
-                    report.damaged.append(folder.name)
+                merge_run(folder, self.root / folder.name, report)
         return report
 
     def pack(self, path: str | os.PathLike, configs: Sequence[Config] | None = None,
@@ -227,12 +257,13 @@ class Store:
 
         Checkpoints go with runs that are not yet as far as their config asks; without configs, with all.
         """
-        folders = {folder.name: True for folder in sorted(self.root.glob(NAMES))} if configs is None else {}
+        folders = {folder.name: True for folder in self.folders()} if configs is None else {}
         for config in configs or ():
             folders[config.hash] = folders.get(config.hash, False) or self.state(config) == "growing"
         entries = []
         for name, unfinished in folders.items():
-            for file in sorted((self.root / name).glob("*")):
+            files.tidy(self.root / name)
+            for file in in_order(list((self.root / name).glob("*"))):
                 is_weights = file.name.startswith(("weights", "interim"))
                 left_out = file.name in ("lock", REPEAT) or files.is_temporary(file.name) or not file.is_file()
                 if not (left_out or (is_weights and not weights) or (file.name == CHECKPOINT and not unfinished)):

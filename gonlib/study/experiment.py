@@ -179,7 +179,7 @@ def collect(cells: Iterable[Cell], stores=None) -> pd.DataFrame:
     rows = []
     for cell in cells:
         for config in cell.configs:
-            found = store.find_run(config, stores or [store.local_store(), store.recorded_store()])
+            found = store.find_readable(config, stores or [store.local_store(), store.recorded_store()])
             about = {"row": cell.row, "column": cell.column, "seed": config.seed, "hash": config.hash, "config": config,
                      "paper": cell.paper, "factors": tuple(cell.factors)}
             rows.append(_numbers(found) | cell.factors | about)
@@ -236,5 +236,5 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, one in runs[runs.run.notna()].iterrows():
         run = one.run.at(int(one.asked)) if one.get("epoch", 0) < one.get("asked", 0) else one.run
-        parts.append(run.history.assign(**{name: one[name] for name in ("row", "column", "seed", *one.factors)}))
+        parts.append(run.history.assign(**{name: one[name] for name in ("row", "column", "seed", "hash", *one.factors)}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

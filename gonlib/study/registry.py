@@ -4,6 +4,7 @@ import pandas as pd
 
 from ..errors import unknown
 from ..runs import store
+from ..runs.contents import Unreadable
 from ..training.loop import OutOfTime
 from .chapters import (
     activations,
@@ -104,13 +105,15 @@ def run(name: str, profile="quick", device="cpu", deadline=None, **overrides) ->
     """
     cells = get(name).cells(profile, **overrides)
     for config in (config for cell in cells for config in cell.configs):
-        found = store.find_run(config, [store.local_store(), store.recorded_store()])
-        if not (found and found.complete):
-            try:
+        try:
+            found = store.find_run(config, [store.local_store(), store.recorded_store()])
+            if not (found and found.complete):
                 found = store.local_store().run(config, device=device, deadline=deadline)
-            except OutOfTime:
-                break
-        get(name).finish(found, device)
+            get(name).finish(found, device)
+        except OutOfTime:
+            break
+        except Unreadable:  # one damaged run does not stop the others; `collect` names it
+            continue
     return collect(cells)
 
 
@@ -129,7 +132,7 @@ def at_full_schedule(name: str, stores, **overrides) -> list[Cell]:
 
     def begun(dataset):
         those = experiment.cells("paper", **overrides | {"dataset": dataset})
-        return any(store.find_run(config, stores) for cell in those for config in cell.configs)
+        return any(store.find_readable(config, stores) for cell in those for config in cell.configs)
 
     names = [VARIANTS[one] if one in VARIANTS and not begun(one) and begun(VARIANTS[one]) else one for one in given]
     return cells if names == list(given) else experiment.cells("paper", **overrides | {"dataset": " ".join(names)})

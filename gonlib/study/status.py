@@ -1,19 +1,21 @@
 """Which runs of the experiments are there, what the others would take, and why a run is missing or out of date."""
 
 import math
+import sys
 from dataclasses import asdict
 from statistics import median
 
 from ..data import registry as data
 from ..errors import unknown
 from ..runs import provenance
+from ..runs.contents import Unreadable
 from ..runs.schedule import Wanted
 from ..runs.store import find_run
 from .parameters import read
 from .profiles import ALIASES
 from .registry import EXPERIMENTS
 
-STATES = ("done", "recorded", "failed", "growing", "missing", "needs data")
+STATES = ("done", "recorded", "failed", "growing", "missing", "needs data", "unreadable")
 # Fields that leave the time of one training step as it is.
 FREE = ("dataset", "train_images", "test_images", "seed", "epochs", "steps", "learning_rate", "free_learning_rate",
         "kl_anneal", "evaluation", "snapshots", "origin_sd", "latent_scale", "step_size")
@@ -85,7 +87,11 @@ def wanted(planned):
 
 def state(config, stores):
     """One of STATES, and the run as far as it is, or None; `stores` are the local one and those of recorded runs."""
-    run = find_run(config, stores)
+    try:
+        run = find_run(config, stores)
+    except Unreadable as fault:
+        print(fault, file=sys.stderr)
+        return "unreadable", None
     if run and run.complete:
         recorded = run.status == "done" and run.folder.parent != stores[0].root
         return ("recorded" if recorded else run.status), run
@@ -131,8 +137,9 @@ def _cell_state(runs):
     states = {run["state"] for run in runs}
     if states <= {"done", "recorded"}:
         return "done" if states <= {"done"} else "recorded"
-    if "failed" in states or "needs data" in states:
-        return "failed" if "failed" in states else "needs data"
+    for one in ("unreadable", "failed", "needs data"):
+        if one in states:
+            return one
     return "missing" if states == {"missing"} else "growing"
 
 
@@ -187,7 +194,11 @@ def why(targets, planned, stores, device="cpu"):
         if not found:
             raise unknown("run or cell", target, [*wanted, *configs])
         for name, config in found:
-            run = find_run(config, stores)
+            try:
+                run = find_run(config, stores)
+            except Unreadable as fault:
+                lines.append(f"{name}: {fault}")
+                continue
             differences = since(run, device) if run else nearest(config, stored)
             head = f"{name}: run {config.hash} is {run.status if run else 'not there'}"
             lines += [f"{head}{f' ({run.message})' if run and run.message else ''}; {differences}"]

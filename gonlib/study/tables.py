@@ -100,5 +100,7 @@ def recorded(name: str, metrics="test_error", **options) -> Html:
 
 def shaded(frame, numbers="{:.2f}", **gradient):
     """A DataFrame as a table with its fields shaded by value; `gradient` is for pandas' `Styler.background_gradient`."""
-    style = frame.style.format(numbers, na_rep="").background_gradient(axis=None, text_color_threshold=0.18, **gradient)
+    style = frame.style.format(numbers, na_rep="", escape="html")
+    style = style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+    style = style.background_gradient(axis=None, text_color_threshold=0.18, **gradient)
     return style.set_table_attributes('class="dataframe results"')

@@ -90,6 +90,9 @@ def test_pictures_are_there(smoke_book):
     for name, source in pictures:
         if not source.startswith("data:"):
             assert (smoke_book.html / unquote(source)).stat().st_size > 1000, f"{source} on {name}"
+    for name in NAMES:
+        for figure in soup(smoke_book, name).select("svg.drawn"):
+            assert figure.get("aria-label"), f"a figure of {name} is not described"
 
 
 def test_equations_are_numbered(smoke_book):

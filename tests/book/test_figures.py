@@ -1,17 +1,15 @@
 """What the book draws."""
 
-import base64
-import io
 import math
+import re
 
 import pandas as pd
 import pytest
 import torch
 from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
-from PIL import Image
 
-from gonlib.book import figures
+from gonlib.book import figures, svg
 
 
 def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
@@ -32,9 +30,7 @@ def test_a_captioned_figure_carries_its_picture_and_its_words():
     made = figures.captioned(fig, "errors < 1", 'a "plot"')
     plt.close(fig)
     assert "<figcaption>errors &lt; 1</figcaption>" in made
-    assert BeautifulSoup(made, "html.parser").img["alt"] == 'a "plot"'
-    picture = made.split("base64,")[1].split('"')[0]
-    assert Image.open(io.BytesIO(base64.b64decode(picture))).format == "PNG"
+    assert BeautifulSoup(made, "html.parser").svg["aria-label"] == 'a "plot"'
 
 
 def some_curves():
@@ -98,7 +94,42 @@ def test_curves_of_one_row_each_in_the_book_s_colours():
     curves = some_curves()
     curves.loc[0, "test_error"] = math.nan  # not evaluated in that epoch
     ax = figures.plot_curves(curves)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["GON", "AE"]
+    assert [text.get_text() for text in ax.texts] == ["GON", "AE"]
     assert [line.get_color() for line in ax.lines[:2]] == [figures.COLOURS["GON"], figures.COLOURS["AE"]]
     assert ax.get_yscale() == "log" and ax.get_ylabel() == "summed squared error per image"
     plt.close(ax.figure)
+
+
+def test_names_of_curves_that_end_together_do_not_lie_on_each_other():
+    frame = pd.DataFrame([{"row": row, "epoch": epoch, "test_error": 1.0 + epoch + 1e-3 * i}
+                          for i, row in enumerate("abcd") for epoch in (1, 2)])
+    ax = figures.plot_curves(frame, log=False)
+    heights = [ax.transData.transform(text.xy)[1] * 72 / ax.figure.dpi + text.xyann[1] for text in ax.texts]
+    assert min(b - a for a, b in zip(sorted(heights), sorted(heights)[1:], strict=False)) > 9
+    plt.close(ax.figure)
+
+
+# --- as they stand in a page -----------------------------------------------------------------------------------------
+
+
+def test_a_figure_in_a_page_takes_its_colours_and_links_to_its_runs():
+    with plt.rc_context(svg.SETTINGS):
+        ax = figures.plot_curves(some_curves().assign(hash=lambda curves: curves.row))
+        made = BeautifulSoup(svg.as_html(ax.figure), "html.parser")
+        plt.close(ax.figure)
+    assert svg.INK not in str(made) and "currentColor" in str(made) and "var(--drawn-blue, #0072b2)" in str(made)
+    assert "GON" in [text.text for text in made.select("svg text")]
+    assert made.select_one(".data a.number")["data-runs"] == "GON AE"
+    used = set(re.findall(r"#([\w-]+)", str(made.svg)))
+    assert {tag["id"] for tag in made.select("[id]")} <= used
+
+
+@pytest.mark.parametrize(("low", "high", "ticks"), [
+    (3, 30, ["5", "10", "20"]), (1, 1e4, ["1", "10", "100", "1,000", "10,000"])])
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(low, high, ticks):
+    ax = plt.figure().add_subplot(yscale="log", ylim=(low, high))
+    svg.plain_ticks(ax.yaxis)
+    places = [value for value in ax.yaxis.get_majorticklocs() if low <= value <= high]
+    assert [ax.yaxis.get_major_formatter()(value) for value in places] == ticks
+    plt.close(ax.figure)
+    assert svg.plain(0) == "0" and svg.plain(1e-6) == "$10^{-6}$"

@@ -47,7 +47,7 @@ def test_the_readers_settings_stay_out(one_page, tmp_path):
     process = build_elsewhere(one_page, environment=theirs)
     printed, complaints = process.communicate(timeout=250)
     assert process.returncode == 0, printed + complaints
-    assert article(one_page, "01-good").select("img") and "naïve 6" in article(one_page, "01-good").text
+    assert article(one_page, "01-good").select("svg.drawn") and "naïve 6" in article(one_page, "01-good").text
     assert "mine" not in article(one_page, "01-good").text and "Größe" in article(one_page, "intro").text
 
 

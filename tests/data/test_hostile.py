@@ -70,7 +70,7 @@ def test_harmed_prepared_files(tmp_path_factory, raw):
     check_prepared(tmp_path_factory.getbasetemp(), raw)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(st.sampled_from(PREPARED).flatmap(harmed))
 @MANY
 def test_thousands_of_harmed_prepared_files(tmp_path_factory, raw):
@@ -133,7 +133,7 @@ def test_harmed_pictures(tmp_path_factory, raw, ending):
     check_picture(tmp_path_factory.getbasetemp(), raw, ending)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(st.sampled_from(PICTURES).flatmap(harmed), st.sampled_from([".png", ".jpg", ".tif"]))
 @MANY
 def test_thousands_of_harmed_pictures(tmp_path_factory, raw, ending):

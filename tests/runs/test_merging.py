@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gonlib import files
 from gonlib.runs.store import Store
 from gonlib.training.config import Config
 
@@ -109,3 +110,24 @@ def test_merging_is_idempotent_and_its_order_does_not_matter(stores, tmp_path_fa
         assert one.merge(stores[name].root).clean
     assert one.merge(Path(other.root)).clean and tree(one) == before
     assert all(one.find(ASKED[name]).complete for name in names)
+
+
+def test_a_run_that_is_being_trained_here_is_left_alone(stores, tmp_path):
+    here = copied(stores["a short one"], tmp_path / "here")
+    before = tree(here)
+    with files.locked(here.folder(TINY), files.busy):
+        report = here.merge(stores["the longest"].root)
+    assert (report.busy, report.grown, report.clean) == ([TINY.hash], [], False) and tree(here) == before
+    assert "another process is just training it here, left out: merge again" in str(report)
+    assert here.merge(stores["the longest"].root).grown == [TINY.hash]
+    assert not (here.folder(TINY) / "lock").exists()
+
+
+def test_a_damaged_run_here_is_named_and_the_others_are_taken(stores, tmp_path):
+    here = copied(stores["a short one"], tmp_path / "here")
+    (here.folder(TINY) / "metrics.json").write_text("{")
+    here_too = copied(stores["another seed"], tmp_path / "other")
+    here_too.merge(stores["the longest"].root)
+    report = here.merge(here_too.root)
+    assert (report.damaged, report.copied) == ([TINY.hash], [TINY.replace(seed=1).hash])
+    assert f"the run in {here.folder(TINY)} is damaged" in str(report)

@@ -71,7 +71,7 @@ def test_weights_that_are_not_the_model_s_are_refused(name, changed, message, tm
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        recipe = file.metadata()
+        recipe = {"gonlib": file.metadata()["gonlib"]}  # as an older version wrote it: without a SHA-256
     save_file(changed(load_file(path)), path, recipe)
     with pytest.raises(UserError, match=message):
         gonlib.load_model(path)

@@ -8,7 +8,7 @@ from ...method.origin import descend
 from ...runs.kept import collected
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, below, by_column, done, models_below, rule, where
-from ..numbers import number, say
+from ..numbers import Html, linked, number, say
 
 COUNTS = (1, 2, 5, 10, 20, 50)
 
@@ -139,3 +139,52 @@ def c7(steps_and_gap_latents, settings_length):
             outcome = "holds" if gon.parameters.mean() <= 0.55 * ae.parameters.mean() else "fails"
             counts = (number(part, "parameters", 0) for part in (gon, ae))
             yield Finding(outcome, say("{}: {} parameters, AE {} {}", column, *counts, MARKS[outcome]), pd.concat([gon, ae]))
+
+
+# --- what the page says ---
+
+
+def in_short(recorded: pd.DataFrame, build: pd.DataFrame) -> list[Html]:
+    """What the paper finds in its Figure 2, and what further steps do to trained models.
+
+    Args:
+        recorded: `further` of the recorded runs.
+        build: `further` of this build's.
+    """
+    told = [Html("The paper: a GON has a lower error than an autoencoder at every latent size with half the parameters "
+                 "(2a) and overfits less (2c); several gradient steps give nothing over one, and detaching them is markedly "
+                 "worse (2b).")]
+    table = recorded if len(recorded) else build
+    frozen = _steps_of(table, "GON")
+    if frozen:
+        told.append(say("Why one step is enough: batch normalisation freezes the others. {}.", frozen))
+    descends = _steps_of(table, "10 steps, detached")
+    if descends:
+        told.append(say("Detached steps are another method, a descent that goes on. {}.", descends))
+    return told
+
+
+def _steps_of(table, model):
+    """What further steps at evaluation do to a model, of the first column that has it."""
+    here = where(table, model=model) if len(table) else table
+    if here.empty:
+        return None
+    here = here[here.column == here.column.iloc[0]]
+    runs = here.drop_duplicates("hash")
+    errors = here.groupby("steps").error.mean()
+    each = ", ".join(f"{errors[k]:.4g} after {k}" for k in (1, 10, 50))
+    second = here[here.steps == 2].moved.mean()
+    return say("On {}, {} epochs, a trained model of the row “{}” has the error {} steps; its second step has {} of the "
+               "first one's length", here.column.iloc[0], f"{runs.epoch.max():,.0f}", model, linked(each, runs),
+               linked(f"{second:.0e}", runs))
+
+
+def step_lengths(model, x, steps=4) -> list[float]:
+    """Mean length of the first gradient steps from the origin, for images x (N, C, H, W) that are one batch."""
+    z, lengths = torch.zeros(len(x), model.latents, device=x.device), []
+    with torch.no_grad(), model.evaluating("batch"):
+        for _ in range(steps):
+            moved = descend(model, x, z)
+            lengths.append((moved - z).norm(dim=1).mean().item())
+            z = moved
+    return lengths

@@ -4,11 +4,12 @@ import pandas as pd
 import torch
 
 from ...data import as_float
+from ...runs import kept
 from .. import paper
 from ..experiment import experiment
 from ..judging import MARKS, Finding, below, by_column, compare, done, graded, models_below, rule, where
 from ..measures import evenly
-from ..numbers import Html, number, say
+from ..numbers import Html, linked, number, reached, say
 
 SEVEN = ("GON", "AE", "Tied AE", "1 step, detached", "10 steps, detached", "10 steps", "GLO")
 SINGLE_STEP = SEVEN[:4]
@@ -93,3 +94,84 @@ def c21(table1):
         text = say("{}: GON {} s, GLO{} {} s, {} times {}", column, next(times), fit, next(times), f"{ratio:.3g}",
                    MARKS[outcome])
         yield Finding(outcome, text, pd.concat([gon, glo]))
+
+
+# --- what the page says ---
+
+
+def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
+    """What the paper finds in its Table 1, and the errors per data set: recorded ones, or else those of this build."""
+    told = [Html("The paper keeps the decoder and changes only the way to the latent: the GON has the lowest error of the "
+                 "four single-step rules on all five data sets, and GLO takes orders of magnitude longer to encode.")]
+    seen = done(full, "test_error")
+    seen = done(runs, "test_error") if seen.empty else seen
+    return told + [_standing(column, here) for column, here in by_column(seen) if len(where(here, model="GON"))]
+
+
+def _standing(column, here):
+    """One data set: the errors of the single-step rules, and which of all rules that were run has the lowest."""
+    means = here.groupby("model").test_error.mean()
+    named = [say("{} {}", name.replace(",", ""), number(where(here, model=name), "test_error"))
+             for name in SINGLE_STEP if name in means]
+    seeds, best = here.groupby("model").seed.nunique().max(), means.idxmin()
+    how_far = reached(here) if (here.epoch < here.asked).any() else f"after {here.asked.max():,.0f} epochs"
+    lowest = say(" Lowest of all that were run: {} with {}.", best.replace(",", ""),
+                 number(where(here, model=best), "test_error"))
+    return say("<strong>{}</strong>, {}, {}: {}.{}", column, how_far, f"{seeds} seed{'s' if seeds > 1 else ''}",
+               Html(", ").join(named), lowest if len(means) > 1 else "")
+
+
+def pictured(runs: pd.DataFrame) -> dict:
+    """{title: pictures} of the column with most rows that kept some: test images, then each row's reconstructions.
+
+    The titles say the errors. Empty if no column has two such rows.
+    """
+    best = {}
+    for column, here in by_column(done(where(runs, seed=0), "test_error")):
+        strips = {f"{one.row}: {one.test_error:.2f}": strip for one in here.itertuples()
+                  if (strip := kept.pictures(one.run, "reconstructions")) is not None}
+        if len(strips) > max(1, len(best) - 1):
+            images = (kept.pictures(one.run, "images") for one in here.itertuples())
+            best = {column: next(strip for strip in images if strip is not None)} | strips
+    return best
+
+
+def ratio_sentences(runs: pd.DataFrame) -> list[Html]:
+    """How many times the GON's error the other single-step rules have: recorded, and in the paper."""
+    lines = []
+    for name in SINGLE_STEP[1:]:
+        stated = [paper.TABLE1[name][data][0] / paper.TABLE1["GON"][data][0] for data in paper.TABLE1["GON"]]
+        pairs = [[done(where(here, model=model), "test_error") for model in (name, "GON")] for _, here in by_column(runs)]
+        pairs = [pair for pair in pairs if all(map(len, pair))]
+        if pairs:
+            ours = [other.test_error.mean() / gon.test_error.mean() for other, gon in pairs]
+            used = pd.concat([part for pair in pairs for part in pair])
+            lines.append(say("{}: {} times the GON's error in what is recorded, {} times in the paper.", name,
+                             linked(_span(ours), used), _span(stated)))
+    return lines
+
+
+def _span(values):
+    low, high = (f"{value:.2f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of the column with most finished rows, its runs with `epoch_seconds`."""
+    ended = done(runs, "reconstruct_seconds")
+    if ended.empty:
+        return ended
+    column = ended.groupby("column", sort=False).row.nunique().idxmax()
+    return ended[ended.column == column].assign(epoch_seconds=lambda part: part.seconds / part.epochs)
+
+
+def fit_sentences(fits: pd.DataFrame, full: pd.DataFrame) -> list[Html]:
+    """For each data set, what GLO's error becomes with longer fits of unseen latents, beside the GON's."""
+    lines = []
+    for column, here in by_column(done(fits, "test_error")):
+        gon = done(where(full, model="GON", column=column), "test_error")
+        each = [say("{} with {} steps", number(part, "test_error"), f"{steps:,}")
+                for steps, part in here.groupby("free_steps")]
+        beside = say("; the GON, whose latent is one step, has {}", number(gon, "test_error")) if len(gon) else ""
+        lines.append(say("On {}, one and the same trained GLO has an error of {}{}.", column, Html(", ").join(each), beside))
+    return lines

@@ -21,6 +21,7 @@ from gonlib.study.chapters import (
     settings,
     steps_and_gap,
     super_resolution,
+    table1,
     table2,
     tasks,
 )
@@ -50,6 +51,10 @@ def missing(name):
     (lambda runs: monte_carlo.large_sentences(runs, runs), "monte-carlo-large"),
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
     (normalisation.eps_sentences, "batch-normalisation-eps"), (origins.sentences, "origins"), (samples.measured, "samples"),
+    (table1.pictured, "table1"), (table1.costs, "table1"), (table1.ratio_sentences, "table1"),
+    (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
+    (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
+    (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
     (samples.beside_nearest, "samples"), (settings.crossing_sentences, "steps-and-gap-latents"),
     (settings.residuals, "settings"), (steps_and_gap.further, "more-steps"), (tasks.ceiling_sentences, "classifier"),
     (tasks.both_sentences, "classifier-both"), (tasks.converted_pictures, "classifier-conversion"),
