@@ -77,45 +77,45 @@ def several(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_short(full: dict, runs: dict) -> list[Html]:
-    """What the paper says, and the leads in recorded runs and this build's, for the box "In short".
+    """What the paper says, and where the GON is ahead in recorded runs and in this build's, for the box "In short".
 
-    Both are {what is varied: runs}; see `sentences`.
+    Both are {what is varied: runs}.
     """
     lines = [say("The paper: a GON has a lower training error than an autoencoder until its latents have a spatial size "
                  "of 8 x 8; the lead shrinks with more filters and with fewer latents.")]
     for experiments in (full, runs):
-        lines += sentences(experiments, told=conditions)
-    return lines
-
-
-def sentences(experiments: dict, told=lambda runs: "") -> list[Html]:
-    """The autoencoder's training error minus the GON's for each value of what is varied, a line per experiment.
-
-    `told`, a function of its runs, begins the line.
-    """
-    lines = []
-    for name, runs in experiments.items():
-        runs, each = several(runs), []
-        for column, here in by_column(runs):
-            gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
-            each.append(say("{} {}", column, linked(f"{ae - gon:+.2f} ({ae / gon:.2f} times)", here)))
-        if each:
-            how = f"{told(runs)}. " if told(runs) else ""
-            lines.append(say("{}AE minus GON (and AE over GON) by {}: {}.", how, name, Html(", ").join(each)))
+        if told := trends(experiments):
+            lines += [say("{}.", conditions(pd.concat(several(found) for found in experiments.values()))), *told]
     return lines
 
 
 def trends(experiments: dict) -> list[Html]:
-    """Where the GON is ahead, and whether its lead shrinks from one end to the other: the conclusion of the page."""
+    """Where the GON is ahead and where its lead is largest, a sentence per experiment."""
     lines = []
     for name, runs in experiments.items():
-        runs, leads = several(runs), {}
-        for column, here in by_column(runs):
-            gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
-            leads[column] = ae - gon
-        if leads:
-            ahead = ", ".join(column for column, lead in leads.items() if lead > 0) or "none of them"
-            largest = max(leads, key=leads.get)
-            lines.append(say("By {}, the GON is ahead with {}; its lead is largest with {}.", name, ahead,
-                             linked(largest, runs[runs.column == largest])))
+        if leads := _leads(runs):
+            ahead = ", ".join(column for column, (lead, _, _) in leads.items() if lead > 0) or "none"
+            behind = ", ".join(column for column, (lead, _, _) in leads.items() if lead <= 0) or "none"
+            largest = max(leads, key=lambda column: leads[column][0])
+            lines.append(say("By {}, the GON is ahead with {}, behind with {}; AE minus GON is largest with {}.", name,
+                             ahead, behind, linked(largest, leads[largest][2])))
     return lines
+
+
+def sentences(experiments: dict) -> list[Html]:
+    """AE minus GON, and AE over GON, for each value of what is varied, a sentence per experiment."""
+    lines = []
+    for name, runs in experiments.items():
+        each = [say("{} {}", column, linked(f"{lead:+.2f} ({ratio:.2f} times)", here))
+                for column, (lead, ratio, here) in _leads(runs).items()]
+        lines += [say("{}: {}.", name, Html(", ").join(each))] if each else []
+    return lines
+
+
+def _leads(runs):
+    """Column -> mean training error of AE minus that of GON, the one over the other, and the runs."""
+    found = {}
+    for column, here in by_column(several(runs)):
+        gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
+        found[column] = ae - gon, ae / gon, here
+    return found
