@@ -234,8 +234,8 @@ def not_recorded(*experiments: pd.DataFrame) -> Html:
     """A line on how many cells of recorded experiments have no run yet, with where to read more; nothing if all have."""
     states = [state for runs in experiments for _, state in runs.groupby(["row", "column"]).state]
     missing = sum((state == "not run").all() for state in states)
-    line = '<p class="state">Not recorded yet: {} of {} cells, see <a href="status.html">status</a>.</p>'
-    return Html(line).format(missing, len(states)) if missing else Html("")
+    line = Html('<p class="state">Not recorded yet: {} of {} cells, {}.</p>')
+    return line.format(missing, len(states), STATUS) if missing else Html("")
 
 
 def recorded(name: str, metrics="test_error", **options) -> Html:
