@@ -54,7 +54,8 @@ def missing(name):
     (lambda runs: monte_carlo.large_sentences(runs, runs), "monte-carlo-large"),
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
     (normalisation.eps_sentences, "batch-normalisation-eps"), (origins.sentences, "origins"), (samples.measured, "samples"),
-    (table1.pictured, "table1"), (table1.costs, "table1"), (table1.ratio_sentences, "table1"),
+    (table2.winners, "table2"), (table2.distance_sentence, "table2"), (table1.pictured, "table1"), (table1.costs, "table1"),
+    (table1.ratio_sentences, "table1"),
     (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
@@ -174,9 +175,10 @@ def test_both_tasks_beside_each_alone():
     assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in tasks.both_sentences(runs)[0]
 
 
-def test_table_2_names_the_ranges():
-    runs = table({("VGON", "gaussian", "digits"): 4.0, ("VAE", "gaussian", "digits"): 5.0}, "test_bits",
-                 ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)
-    lines = table2.sentences(runs, runs)
-    assert lines[0] == "The paper's 12 values lie between 1.06 and 5.94 bits/dim."
-    assert lines[1] == "In this build gaussian gives 4.00 to 5.00 on digits."
+def test_table_2_says_who_is_ahead():
+    values = {("VGON", "gaussian", "digits"): 4.0, ("VAE", "gaussian", "digits"): 5.0, ("VGON", "logistic", "digits"): 7.0}
+    runs = table(values, "test_bits", ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)
+    lines = [BeautifulSoup(line, "html.parser").text for line in table2.in_short(runs[:0], runs)]
+    assert lines[1].startswith("Its values lie between 1.06 and 5.94.")
+    assert len(lines) == 3
+    assert lines[2].startswith("In 1 of 1 small pairs of data set and likelihood the VGON has fewer bits: digits, gaussian")
