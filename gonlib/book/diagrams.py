@@ -42,11 +42,7 @@ def figure_1(config, channels=1, names=tuple(TITLES)):
             changes |= {"decoder": "conv", "size": 2 ** math.ceil(math.log2(config.size))}
         nodes, arrows = (_vae if name == "VAE" else _gon)(config.replace(**changes), channels)
         _draw(axis, nodes, arrows)
-<<<<<<< HEAD
-        axis.set_title(TITLES[name], fontsize=10, loc="left")
-=======
         axis.set_title(TITLES[name], loc="left")
->>>>>>> main
     return fig
 
 
