@@ -167,7 +167,7 @@ def _made_accessible(cell: dict) -> None:
         if shown:
             if alt:
                 shown = shown.replace('<svg role="img" class', f'<svg role="img" aria-label="{alt}" class', 1)
-            output["data"]["text/html"] = re.sub("<table.*?</table>", lambda table: _scoped(table[0]), shown, flags=re.DOTALL)
+            output["data"]["text/html"] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
 
 
 def _scoped(table: str) -> str:

@@ -26,7 +26,8 @@ placeholder="GON, COIL-20, seed 1, ..."></label></p>
 {% for run in runs %}
 <tr id="run-{{ run.hash }}"><td>\
 <a class="number" href="runs.html#run-{{ run.hash }}" data-runs="{{ run.hash }}">{{ run.hash[:8] }}</a></td>\
-<td>{{ run.what }}</td><td>{{ run.config.replace("_", " ") }}</td><td>{{ run.error }}</td><td>{{ run.epoch }}</td><td>{{ run.seconds }}</td>\
+<td>{{ run.what }}</td><td>{{ run.config.replace("_", " ") }}</td><td>{{ run.error }}</td><td>{{ run.epoch }}</td>\
+<td>{{ run.seconds }}</td>\
 <td>{{ run.made_on }}</td><td>{% for page in run.pages %}\
 {{ ", " if not loop.first }}<a href="{{ page }}.html#run-{{ run.hash }}">{{ page.split("-")[0] }}</a>{% endfor %}</td></tr>
 {% endfor %}
