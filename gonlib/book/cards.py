@@ -37,6 +37,11 @@ class Recipe(NamedTuple):
         return EXPERIMENTS[self.experiment].title
 
     @property
+    def of_paper(self) -> bool:
+        """Whether the experiment is a table or figure of the paper."""
+        return self.title.startswith(("Table ", "Figure"))
+
+    @property
     def command(self) -> str:
         """The command that trains this run and others of its experiment."""
         return f"{PYTHON} run {self.experiment} --profile {self.profile}"
@@ -44,8 +49,8 @@ class Recipe(NamedTuple):
 
 @functools.cache
 def recipes(profiles: tuple[str, ...]) -> dict[str, Recipe]:
-    """Run hash -> recipe, for each run of each experiment: of the first of the profiles that makes a run, and there of the
-    experiment that trains it longest."""
+    """Run hash -> recipe, for each run of each experiment: of the first of the profiles that makes a run, and there rather
+    of a table or figure of the paper than of another experiment."""
     found: dict[str, Recipe] = {}
     for profile in profiles:
         here: dict[str, Recipe] = {}
@@ -53,7 +58,8 @@ def recipes(profiles: tuple[str, ...]) -> dict[str, Recipe]:
             for cell, asked in zip(experiment.cells(profile), experiment.expand(profile, epochs=1)[0], strict=True):
                 for config, other in zip(cell.configs, asked.configs, strict=True):
                     recipe = Recipe(name, profile, cell.row, cell.column, config.epochs, other.epochs == 1)
-                    here[config.hash] = max(here.get(config.hash, recipe), recipe, key=lambda recipe: recipe.epochs)
+                    if config.hash not in here or recipe.of_paper > here[config.hash].of_paper:
+                        here[config.hash] = recipe
         found = here | found
     return found
 

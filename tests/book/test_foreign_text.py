@@ -61,7 +61,7 @@ def shown(runs, store):
     yield "pictures", numbers.prose(pictures.sentences(runs))
     yield "not recorded", pictures.not_recorded(runs.assign(state="not run", steps=0))
     yield "race", live.race({HOSTILE: runs})
-    yield "runs", runlist.section({"page": made}, [store])
+    yield "runs", runlist.section({"page": made}, [store], {})
 
 
 @pytest.mark.slow
