@@ -49,7 +49,7 @@ def pca_row(runs, recorded):
     The columns of `runs` and `recorded` (`experiments.collect`) are data sets; PCA of the first is computed here.
     """
     first = {r.column: r.config for r in runs.drop_duplicates("column").itertuples()}
-    row = {(column, "just run"): pca_error(load_data(config, "cpu"), config.latents) for column, config in first.items()}
+    row = {(column, "this build"): pca_error(load_data(config, "cpu"), config.latents) for column, config in first.items()}
     return row | {(r.column, "recorded"): recorded_pca_error(r.config.dataset, r.config.latents)
                   for r in recorded.drop_duplicates("column").itertuples()}
 

@@ -50,9 +50,11 @@ def mean_sd(values) -> tuple[float, float | None] | None:
 
 
 def written(mean: float, sd: float | None, digits: int = 2) -> str:
-    """A mean and sd as the book writes them: 0.41 ± 0.01."""
+    """A mean and sd as the book writes them: 0.41 ± 0.01; with more digits where the sd would look like none."""
     if digits == 0 and not sd:  # counts, such as parameters
         return f"{mean:,.0f}"
+    if sd and sd < 0.5 * 10**-digits:
+        digits = min(-math.floor(math.log10(sd)), digits + 2)
     return f"{mean:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
 
 

@@ -1,16 +1,86 @@
-"""Tables of runs: the paper's number, the recorded one and this build's side by side, each linked to its runs."""
+"""Tables of runs: the paper's number, the recorded one and this build's, each linked to its runs, with the data as CSV."""
 
+import base64
+
+import numpy as np
 import pandas as pd
 from markupsafe import escape
 
+from ..data.registry import facts
 from . import registry
-from .experiment import so_far
-from .numbers import Html, number, reached, written
+from .experiment import as_far
+from .numbers import Html, mean_sd, number, reached, written
+
+STATUS = Html('see <a href="status.html">what is recorded</a>')
+NAMED = 6  # columns without results that are named; more are counted
+NOTHING = Html('<span class="state" title="not recorded yet">–</span>')
+
+
+def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, rivals=None, name="table") -> Html:
+    """A table in the paper's layout: data sets as columns, in each cell the paper's number and the recorded one under it.
+
+    Seeds and epoch stand in a column's head, the best of the paper's and of ours is bold. Data sets and rows without
+    runs are named below the table.
+
+    Args:
+        full: Runs as `registry.recorded` gives them.
+        metric: Whose lowest value is best.
+        digits: Decimals.
+        below: Rows that no run made: {title: {(column, "recorded"): number}}.
+        rivals: A factor: only rows that have the same value of it compete for the best.
+        name: Of the CSV file that is offered.
+    """
+    there, missing = _there(full)
+    if not there:
+        return _notes(missing)
+    full = full[full.row.isin(_with_results(full, "row"))]
+    heads, columns = [], {}
+    for column in there:
+        runs = full[full.column == column]
+        heads.append(Html("<th scope=col>{}<small>{}</small></th>").format(column, _about(runs)))
+        columns[column] = {}
+        for _, those in runs.groupby(rivals) if rivals else ((None, runs),):
+            columns[column] |= _published_cells(runs, those, metric, digits)
+        for title, values in (below or {}).items():
+            value = values.get((column, "recorded"))
+            shown = "" if value is None else f"{value:.{digits}f}"
+            columns[column][title] = Html('<span class="ours">{}</span>').format(shown)
+    rows = []
+    for title in [*dict.fromkeys(full.row), *(below or {})]:
+        cells = [Html('<td data-row="{}">{}</td>').format(title, columns[column].get(title, "")) for column in there]
+        rows.append(Html("<tr><th scope=row>{}</th>{}</tr>").format(title, Html("").join(cells)))
+    made = Html('<div class="table-scroll"><table class="published"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
+                "</table></div>").format(Html("").join(heads), Html("").join(rows))
+    key = "Above the paper's number, below it the recorded one; the best of each in bold."
+    return made + _notes([key, *missing], _as_csv(full, [metric], name))
+
+
+def _published_cells(column, runs, metric, digits):
+    """Row title -> cell, of those runs of a data set that compete."""
+    parts = dict(list(runs.groupby("row", sort=False)))
+    means = {row: mean_sd(_done(part).get(metric, ())) for row, part in parts.items() if not _behind(column, part)}
+    means = {row: round(found[0], digits) for row, found in means.items() if found}
+    stated = {row: part.paper.iloc[0] for row, part in parts.items() if part.paper.iloc[0]}
+    cells = {}
+    for row, part in parts.items():
+        ours = _bold(_cell("recorded", column, part, metric, digits), row in means and means[row] == min(means.values()))
+        theirs = Html("")
+        if row in stated:
+            best = stated[row][0] == min(mean for mean, _ in stated.values())
+            theirs = Html('<span class="paper">{}</span> ').format(_bold(escape(written(*stated[row], digits)), best))
+        cells[row] = Html('{}<span class="ours">{}</span>').format(theirs, ours)
+    return cells
+
+
+def _bold(text, bold):
+    return Html("<b>{}</b>").format(text) if bold else text
 
 
 def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, results_first=False, transpose=False,
-          below=None) -> Html:
-    """Rows by columns of an experiment: per column the paper's number, the recorded and the just-run one, linked.
+          below=None, name="table") -> Html:
+    """Rows by columns of an experiment: per column the paper's number, the recorded one and that of this build, linked.
+
+    Columns without any result are named below the table, and so are recorded rows.
 
     Args:
         runs: Rows of `experiment.collect`.
@@ -18,76 +88,162 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, resul
         digits: Decimals.
         paper: Whether the paper's numbers are shown.
         recorded: Runs at full schedule, as `registry.recorded` gives them.
-        results_first: Put columns that have results before those that have none.
         transpose: Swap rows and columns, for many columns.
-        below: Rows that no run made: {title: {(column, "recorded" or "just run"): number}}.
+        below: Rows that no run made: {title: {(column, "recorded" or "this build"): number}}.
+        name: Of the CSV file that is offered.
     """
-    everything = runs if recorded is None else pd.concat([runs, recorded])
+    everything = runs if recorded is None else pd.concat([runs, recorded], ignore_index=True)
     if everything.empty:
         return Html('<span class="state">not run yet</span>')
-    several, below = isinstance(metrics, dict), below or {}
-    columns = list(dict.fromkeys(everything.column))
-    if results_first:
-        columns.sort(key=lambda column: "done" not in set(everything.state[everything.column == column]))
-    blocks = {}
-    for column in columns:
+    word, below = "run" if recorded is None else "recorded", below or {}
+    there, missing = _there(everything, word, rows=recorded is not None)
+    if there and recorded is not None:
+        everything = everything[everything.row.isin(_with_results(everything, "row"))]
+    blocks, notes = {}, {}
+    for column in there or dict.fromkeys(everything.column):
         here = everything[everything.column == column]
-        if paper and not several and any(p for p in here.paper):
+        if paper and isinstance(metrics, str) and any(p for p in here.paper):
             blocks[column, "paper"] = {r.row: written(*r.paper) for r in here.itertuples() if r.paper}
-        for metric, heading in metrics.items() if several else ((metrics, ""),):
-            for source, part in _sources(column, runs, recorded):
+        for source, part in _sources(column, runs, recorded):
+            for metric, heading in ((metrics, ""),) if isinstance(metrics, str) else metrics.items():
                 under = f"{heading}, {source}" if heading and recorded is not None else heading or source
-                cells = {row: number(cells, metric, digits) for row, cells in part.groupby("row", sort=False)}
+                cells = {row: _cell(source, part, cells, metric, digits) for row, cells in part.groupby("row", sort=False)}
                 extra = {row: values.get((column, source)) for row, values in below.items()}
                 blocks[column, under] = cells | {row: "" if v is None else f"{v:.{digits}f}" for row, v in extra.items()}
-    return _html(blocks, [*everything.row, *below], transpose)
+                notes[column, under] = source, _about(part)
+    made, told = _html(blocks, [*dict.fromkeys(everything.row), *below], transpose, notes)
+    names = [metrics] if isinstance(metrics, str) else [*metrics]
+    return made + _notes([*told, *(missing if there else [])], _as_csv(everything, names, name))
+
+
+def _with_results(runs, by):
+    """The titles of columns, or of rows, that have results."""
+    return list(dict.fromkeys(runs[by][runs.state != "not run"]))
+
+
+def _there(runs, word="recorded", rows=True):
+    """The columns that have results, and in a sentence the columns (and rows) that have none."""
+    there, absent = _with_results(runs, "column"), []
+    for by in ("column", "row") if rows and there else ("column",):
+        none = [title for title in dict.fromkeys(runs[by]) if title not in _with_results(runs, by)]
+        absent += none if len(none) <= NAMED else [f"{len(none)} of {runs[by].nunique()} {by}s"]
+    return there, [Html("Not {} yet: {}; {}.").format(word, ", ".join(absent), STATUS)] if absent else []
 
 
 def _sources(column, runs, recorded):
-    """(heading, runs) of a column: recorded ones, then those just run, without a second copy of the very same runs."""
+    """(heading, runs) of a column: recorded ones, then those just made, without a second copy of the very same runs."""
     just = runs[runs.column == column]
     if recorded is not None:
         full = recorded[recorded.column == column]
-        yield from _as_far_as_they_are("recorded", full)
+        if len(full):
+            yield "recorded", as_far(full)
         if set(just.hash) <= set(full.hash):
             return
-    yield from _as_far_as_they_are("just run", just)
+    if len(just):
+        yield "this build", as_far(just)
 
 
-def _as_far_as_they_are(source, runs):
-    """The finished runs of a source, and if some are still growing, all at the epoch that they have in common."""
-    grown = so_far(runs)
-    if len(runs) and (grown.empty or {"done", "failed"} & set(runs.state)):
-        yield source, runs
-    if len(grown):
-        yield f"{source}, {reached(grown)}", grown
+def _done(runs):
+    return runs[runs.state == "done"]
 
 
-def _html(blocks, rows, transpose):
-    frame = pd.DataFrame(blocks, index=list(dict.fromkeys(rows))).fillna("")
+def _level(runs):
+    """The runs of a column at the epoch that it is shown at: those that are furthest."""
+    done = _done(runs)
+    return done[done.epoch == done.epoch.max()] if "epoch" in done else done
+
+
+def _behind(column, cell):
+    """Whether the runs of a cell are not as far as those of its column."""
+    return "epoch" in cell and _done(cell).epoch.max() < _level(column).epoch.max()
+
+
+def _about(runs):
+    """In words, seeds and epoch of a column's runs: 3 seeds, at epoch 50 of 500."""
+    level = _level(runs)
+    if level.empty:
+        return ""
+    seeds = int(level.groupby("row").seed.nunique().max())
+    growing = "asked" in level and (level.epoch < level.asked).any()
+    return f"{seeds} seed{'s' * (seeds > 1)}" + (f", {reached(level)}" if growing else "")
+
+
+def _cell(source, column, cell, metric, digits):
+    """The number of a cell, with its seeds and epoch where they are not its column's."""
+    if source == "recorded" and not set(cell.state) & {"done", "failed"}:
+        return NOTHING
+    text, done = number(cell, metric, digits), _done(cell)
+    if done.empty:
+        return text
+    seeds = done.seed.nunique()
+    other = [f"epoch {done.epoch.max():,.0f}"] if _behind(column, cell) and (done.epoch < done.asked).any() else []
+    if seeds != _level(column).groupby("row").seed.nunique().max():
+        other.append(f"{seeds} seed{'s' * (seeds > 1)}")
+    return text + Html(" <small>{}</small>").format(", ".join(other)) if other else text
+
+
+def _html(blocks, rows, transpose, notes):
+    """The table, and sentences that stand below it: what all its columns have in common is said there, once."""
+    sources = {source for source, _ in notes.values()}
+    about = {text for _, text in notes.values()}
+    one_source = len(sources) == 1 and not any(under == "paper" for _, under in blocks)
+    heads = []
+    for column, under in blocks:
+        note = notes.get((column, under), ("", ""))[1] if len(about) > 1 else ""
+        named = "" if one_source and under in sources else under
+        note = Html("<small>{}</small>").format(note) if note else ""
+        heads.append((escape(column) + ("" if named else note), escape(named) + (note if named else "")))
+    frame = pd.DataFrame(blocks, index=rows).reindex(rows).fillna("")
     frame.index = [escape(row) for row in frame.index]
-    frame.columns = pd.MultiIndex.from_tuples([tuple(map(escape, names)) for names in frame.columns])
-    if transpose:
-        frame = (frame.droplevel(1, axis=1) if frame.columns.get_level_values(1).nunique() == 1 else frame).T
-    made = Html(frame.to_html(escape=False, border=0, classes="results"))
-    return Html('<div class="table-scroll">{}</div>').format(made)
+    frame.columns = pd.MultiIndex.from_tuples(heads)
+    if frame.columns.get_level_values(1).nunique() == 1 and (transpose or not any(under for _, under in heads)):
+        frame = frame.droplevel(1, axis=1)
+    made = Html(frame.T.to_html(escape=False, border=0, classes="results") if transpose
+                else frame.to_html(escape=False, border=0, classes="results"))
+    said = [*(sources if one_source else ()), *(about if len(about) == 1 and about != {""} else ())]
+    told = ", ".join(said)
+    return Html('<div class="table-scroll">{}</div>').format(made), [f"{told[0].upper()}{told[1:]}."] if told else []
+
+
+def _notes(sentences, download=""):
+    """What stands below a table, in small letters."""
+    return Html('<p class="table-note">{} {}</p>').format(Html(" ").join(sentences), download)
+
+
+def _as_csv(runs, metrics, name):
+    """A link to the table's runs as a CSV file, which is in the link itself: the book needs no server."""
+    about = ["column", "row", "seed", "state", "epoch", "asked", *metrics, "hash"]
+    runs = runs[runs.state != "not run"]
+    stated = [p if isinstance(p, tuple) else (np.nan, np.nan) for p in runs.get("paper", [None] * len(runs))]
+    frame = runs[[key for key in about if key in runs]].rename(columns={"hash": "run"})
+    frame = frame.assign(paper=[mean for mean, _ in stated], paper_sd=[sd for _, sd in stated]).dropna(axis=1, how="all")
+    content = base64.b64encode(frame.to_csv(index=False).encode()).decode()
+    return Html('<a class="download" download="{}.csv" href="data:text/csv;base64,{}">CSV</a>').format(name, content)
 
 
 def not_run_yet(*names: str, runs: pd.DataFrame | None = None) -> Html:
-    """Which command makes the recorded runs of some experiments; nothing if some of `runs` are there."""
+    """One line for experiments of which no run is recorded, with a link to the command; nothing if some of `runs` are."""
     if runs is not None and (runs.state != "not run").any():
         return Html("")
-    what = "" if runs is None else f" {len(runs)} runs on {', '.join(dict.fromkeys(c.dataset for c in runs.config))}."
-    return Html('<p><span class="state">Not run yet:</span>{} <code>python -m gonlib run {} --profile paper '
-                "--device cuda</code></p>").format(what, " ".join(names))
+    what = "; ".join(registry.get(name).title for name in names)
+    on = "" if runs is None else f" ({', '.join(dict.fromkeys(facts(c.dataset).title for c in runs.config))})"
+    return Html('<p class="table-note"><span class="state">Not recorded yet:</span> {}{}; {}.</p>').format(what, on, STATUS)
+
+
+def not_recorded(*experiments: pd.DataFrame) -> Html:
+    """A line on how many cells of recorded experiments have no run yet, with where to read more; nothing if all have."""
+    states = [state for runs in experiments for _, state in runs.groupby(["row", "column"]).state]
+    missing = sum((state == "not run").all() for state in states)
+    line = Html('<p class="state">Not recorded yet: {} of {} cells, {}.</p>')
+    return line.format(missing, len(states), STATUS) if missing else Html("")
 
 
 def recorded(name: str, metrics="test_error", **options) -> Html:
-    """The table of an experiment's recorded runs, at the paper's schedule, or else the command that makes them."""
+    """The table of an experiment's recorded runs, as far as they are, or else one line on what is missing."""
     runs = registry.recorded(name)
     if (runs.state == "not run").all():
         return not_run_yet(name, runs=runs)
-    return table(runs, metrics, recorded=runs, **options)
+    return table(runs, metrics, recorded=runs, **{"name": name} | options)
 
 
 def shaded(frame, numbers="{:.2f}", **gradient):

@@ -68,7 +68,7 @@ def test_all_numbers_of_components_at_once(digits):
 
 
 def test_the_recorded_pca_of_the_papers_data_sets():
-    assert set(recorded_pca().dataset) <= set(paper.DATASETS)
+    assert {name.partition("@")[0] for name in recorded_pca().dataset} <= set(paper.DATASETS)
     error = recorded_pca_error("mnist", 64)
     assert components_for("mnist", error) <= 64 < components_for("mnist", 0.9 * error)
     assert recorded_pca_error("small_norb", 64) is None and components_for("mnist", -1.0) is None
@@ -79,5 +79,5 @@ def test_a_table_gets_the_pca_of_its_data_sets_as_a_row(digits):
     runs = pd.DataFrame([{"column": "digits", "config": config}] * 2)
     full = pd.DataFrame([{"column": name, "config": Config(dataset=name, latents=64)} for name in ("mnist", "small_norb")])
     row = pca_row(runs, full)
-    assert row["digits", "just run"] == pytest.approx(pca_error(digits, 10))
+    assert row["digits", "this build"] == pytest.approx(pca_error(digits, 10))
     assert row["mnist", "recorded"] == recorded_pca_error("mnist", 64) and row["small_norb", "recorded"] is None

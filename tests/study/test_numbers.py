@@ -1,5 +1,7 @@
 """Numbers that link to their runs, and tables of them."""
 
+import base64
+import io
 import math
 from types import SimpleNamespace
 
@@ -68,9 +70,11 @@ def test_a_failed_seed_is_not_hidden_behind_the_others():
 
 
 def read(made):
-    """A table's cells by (row, column, heading)."""
+    """A table's cells by (row, column, heading without its note), and the notes: (column, heading) -> note."""
     soup = BeautifulSoup(made, "html.parser")
     assert soup.find("div", class_="table-scroll") and soup.find("table", class_="results")
+    for small in soup.thead("small"):
+        small.decompose()
     upper, lower = ([(th.text, int(th.get("colspan", 1))) for th in tr("th")[1:]] for tr in soup.thead("tr"))
     columns = list(zip([text for text, width in upper for _ in range(width)], [text for text, _ in lower], strict=True))
     return {(tr.th.text, *column): td.text for tr in soup.tbody("tr")
@@ -81,14 +85,16 @@ def test_the_paper_s_numbers_stand_beside_ours():
     recorded = three([0.4, 0.5, 0.6], paper=(0.41, 0.01))
     recorded["hash"] = "full" + recorded.hash
     runs = pd.concat([three(paper=(0.41, 0.01)), three([7.0], row="AE"), three([8.0], column="digits")])
-    cells = read(tables.table(runs, recorded=recorded))
+    made = tables.table(runs, recorded=recorded)
+    cells = read(made)
     assert cells["GON", "MNIST", "paper"] == "0.41 ± 0.01"
     assert cells["GON", "MNIST", "recorded"] == "0.50 ± 0.10"
-    assert cells["GON", "MNIST", "just run"] == "2.00 ± 1.00"
-    assert cells["AE", "MNIST", "just run"] == "7.00" and cells["AE", "MNIST", "paper"] == ""
-    assert cells["GON", "digits", "just run"] == "8.00" and ("GON", "digits", "paper") not in cells
+    assert cells["GON", "MNIST", "this build"] == "2.00 ± 1.00"
+    assert cells["AE", "MNIST", "this build"] == "7.00 1 seed" and cells["AE", "MNIST", "paper"] == ""
+    assert cells["GON", "digits", "this build"] == "8.00" and ("GON", "digits", "paper") not in cells
+    assert [small.text for small in BeautifulSoup(made, "html.parser").thead("small")] == ["3 seeds", "3 seeds", "1 seed"]
     assert list(dict.fromkeys(row for row, *_ in cells)) == ["GON", "AE"]
-    assert ("GON", "MNIST", "paper") not in read(tables.table(runs, paper=False))
+    assert ">paper<" not in tables.table(runs, paper=False)
 
 
 def test_a_column_for_each_metric():
@@ -98,33 +104,64 @@ def test_a_column_for_each_metric():
     assert cells["AE", "MNIST", "error"] == "2.00" and cells["GON", "MNIST", "seconds"] == "12.00"
     recorded = runs.assign(test_error=0.1, hash="full" + runs.hash)
     cells = read(tables.table(runs, metrics, recorded=recorded))  # neither hides the other
-    assert cells["AE", "MNIST", "error, recorded"] == "0.10" and cells["AE", "MNIST", "error, just run"] == "2.00"
+    assert cells["AE", "MNIST", "error, recorded"] == "0.10" and cells["AE", "MNIST", "error, this build"] == "2.00"
 
 
 def test_a_table_of_what_was_never_run():
     runs = pd.DataFrame([stored(row, state="not run", paper=(1.0, 0.1)) for row in ("GON", "AE")])
     cells = read(tables.table(runs))
-    assert cells["AE", "MNIST", "just run"] == "not run yet" and cells["AE", "MNIST", "paper"] == "1.00 ± 0.10"
+    assert cells["AE", "MNIST", "this build"] == "not run yet" and cells["AE", "MNIST", "paper"] == "1.00 ± 0.10"
 
 
-def test_data_sets_with_results_come_first_and_a_row_can_be_added(monkeypatch):
-    monkeypatch.setattr(numbers, "at_hand", lambda name: name != "small_norb")
-    full = pd.DataFrame([stored(column=name, state=state, paper=(1.0, 0.1)) for name, state in (
-        ("MNIST", "not run"), ("Small NORB", "not run"), ("COIL-20", "done"))])
-    full = full.assign(config=[Config(dataset=name) for name in ("mnist", "small_norb", "coil20")])
+def recorded_runs():
+    """Recorded runs of two rows on three data sets: one complete, one growing, one not begun."""
+    rows = [stored(row, column, seed, "not run" if column == "Small NORB" else "done", (1.0, 0.1),
+                   test_error=error + seed / 10, epoch=500 if column == "COIL-20" else 50, asked=500)
+            for row, error in (("GON", 0.644), ("AE", 0.9)) for column in ("MNIST", "Small NORB", "COIL-20")
+            for seed in range(3 if column == "COIL-20" else 1)]
+    return pd.DataFrame(rows).assign(config=Config(dataset="small_norb"))
+
+
+def test_what_has_no_results_is_named_below_and_a_row_can_be_added():
     row = {("COIL-20", "recorded"): 0.644, ("Small NORB", "recorded"): None}
-    cells = read(tables.table(three(column="digits"), recorded=full, results_first=True, below={"PCA": row}))
-    assert list(dict.fromkeys(top for _, top, _ in cells)) == ["digits", "COIL-20", "MNIST", "Small NORB"]
-    assert cells["PCA", "COIL-20", "recorded"] == "0.64" and cells["PCA", "Small NORB", "recorded"] == ""
-    assert cells["GON", "MNIST", "recorded"] == "not run yet" and cells["GON", "Small NORB", "recorded"] == "needs data"
+    made = tables.table(three(column="digits"), recorded=recorded_runs(), below={"PCA": row})
+    cells = read(made)
+    assert list(dict.fromkeys(top for _, top, _ in cells)) == ["digits", "MNIST", "COIL-20"]
+    assert cells["PCA", "COIL-20", "recorded"] == "0.64" and cells["PCA", "MNIST", "recorded"] == ""
+    note = BeautifulSoup(made, "html.parser").find(class_="table-note")
+    assert note.text.startswith("Not recorded yet: Small NORB; see") and note.a["href"] == "status.html"
 
 
-def test_recorded_runs_or_how_to_make_them(monkeypatch, tmp_path):
+def test_the_paper_s_layout():
+    row = {("COIL-20", "recorded"): 0.5}
+    page = BeautifulSoup(tables.published(recorded_runs(), below={"PCA": row}, name="table1"), "html.parser")
+    assert [th.text for th in page.thead("th")] == ["MNIST1 seed, at epoch 50 of 500", "COIL-203 seeds"]
+    rows = {tr.th.text: tr("td") for tr in page.tbody("tr")}
+    assert [td.text.split() for td in rows["GON"]] == ["1.00 ± 0.10 0.64".split(), "1.00 ± 0.10 0.74 ± 0.10".split()]
+    assert all(td.find(class_="ours").b for td in rows["GON"]) and not any(td.find(class_="ours").b for td in rows["AE"])
+    assert [td.text for td in rows["PCA"]] == ["", "0.50"] and rows["AE"][0]["data-row"] == "AE"
+    assert "Not recorded yet: Small NORB" in page.text
+
+
+def test_a_table_comes_as_csv():
+    link = BeautifulSoup(tables.published(recorded_runs(), name="table1"), "html.parser").find("a", class_="download")
+    assert link["download"] == "table1.csv"
+    frame = pd.read_csv(io.BytesIO(base64.b64decode(link["href"].partition("base64,")[2])))
+    assert len(frame) == 8 and set(frame.column) == {"MNIST", "COIL-20"} and set(frame.paper) == {1.0}
+    assert {"row", "seed", "epoch", "test_error", "run"} <= set(frame)
+
+
+def test_a_deviation_that_would_look_like_none_has_more_digits():
+    assert numbers.written(0.5512, 0.0031) == "0.551 ± 0.003" and numbers.written(4.0, 0.00001) == "4.0000 ± 0.0000"
+    assert numbers.written(0.4, 0.0) == "0.40 ± 0.00"
+
+
+def test_recorded_runs_or_a_line_that_says_what_is_missing(monkeypatch, tmp_path):
     assert "<table" in tables.recorded("table1") and "paper" in tables.recorded("table1")
     monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
-    line = tables.recorded("activations", transpose=True)
-    assert "<table" not in line and BeautifulSoup(line, "html.parser").text.startswith("Not run yet: 144 runs on cifar10")
-    assert "python -m gonlib run activations --profile paper" in line
+    line = BeautifulSoup(tables.recorded("activations", transpose=True), "html.parser")
+    assert line.text.startswith("Not recorded yet: Figure 3: activation") and "(CIFAR-10)" in line.text
+    assert line.table is None and line.a["href"] == "status.html"
 
 
 def test_a_shaded_table():
