@@ -124,6 +124,7 @@ for seed in range(3):
 @pytest.mark.nightly
 def test_reading_packing_and_merging_beside_a_training(stores, tmp_path):
     store = Store(tmp_path / "store")
+    store.root.mkdir()
     command = [sys.executable, "-c", TRAINING, str(store.root), str(TINY.to_dict())]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     looks, until = 0, time.monotonic() + 200
