@@ -122,6 +122,13 @@ def done(runs: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
     return runs[np.isfinite(runs[metric].astype(float))]
 
 
+def compared(runs: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
+    """The finished runs of those columns in which two rows or more have runs of their own to compare."""
+    runs = done(runs, metric)
+    rows = runs.drop_duplicates("hash").groupby("column").row.nunique()
+    return runs[runs.column.isin(rows.index[rows > 1])]
+
+
 def by_column(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """(title, runs) of each column of an experiment."""
     for column in dict.fromkeys(runs.column):

@@ -15,7 +15,7 @@ from ..data.registry import facts
 from ..runs import store
 from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
-from .numbers import Html, reached, say
+from .numbers import Html, reached
 from .paper import CLAIMS, DATASETS
 from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
@@ -192,15 +192,6 @@ def verdicts(claims, runs: dict) -> Html:
     `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores.
     """
     return _table(judge_all(claims, runs), "small runs of this page")
-
-
-def in_a_sentence(claim: str, runs: dict) -> Html:
-    """The verdicts on one claim in a sentence, for the box that a chapter begins with."""
-    full, part, small = judge_all([claim], runs)[0]
-    shown = [v.label for v in (full, part) if v.verdict != "not yet run"] or ["not yet run"]
-    build = Html("") if RULES[claim].exact else say("; in the small runs of this page: {}", small.label)
-    link = Html('<a href="22-ledger.html#claim-{}">claim {}</a>').format(claim, claim)
-    return say("Verdict on {}: <strong>{}</strong>{}.", link, ", ".join(shown), build)
 
 
 class Ledger(Html):

@@ -230,6 +230,14 @@ def not_run_yet(*names: str, runs: pd.DataFrame | None = None) -> Html:
     return Html('<p class="table-note"><span class="state">Not recorded yet:</span> {}{}; {}.</p>').format(what, on, STATUS)
 
 
+def not_recorded(*experiments: pd.DataFrame) -> Html:
+    """A line on how many cells of recorded experiments have no run yet, with where to read more; nothing if all have."""
+    states = [state for runs in experiments for _, state in runs.groupby(["row", "column"]).state]
+    missing = sum((state == "not run").all() for state in states)
+    line = Html('<p class="state">Not recorded yet: {} of {} cells, {}.</p>')
+    return line.format(missing, len(states), STATUS) if missing else Html("")
+
+
 def recorded(name: str, metrics="test_error", **options) -> Html:
     """The table of an experiment's recorded runs, as far as they are, or else one line on what is missing."""
     runs = registry.recorded(name)

@@ -236,8 +236,6 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     assert full.verdict == part.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
     text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")
     assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
-    sentence = BeautifulSoup(ledger.in_a_sentence("C1", runs), "html.parser")
-    assert sentence.text == "Verdict on claim C1: not yet run; in the small runs of this page: holds here."
 
     def all_full(name, runs=None):
         return NO_RUNS if runs is None else runs, NO_RUNS, NO_RUNS

@@ -4,10 +4,11 @@ import pandas as pd
 
 from ...method.decoders import ACTIVATIONS
 from ..experiment import experiment
-from ..judging import MARKS, Finding, below, by_column, compare, done, rule, where
-from ..numbers import linked, number, say
+from ..judging import MARKS, Finding, below, by_column, compare, compared, done, rule, where
+from ..numbers import Html, conditions, linked, number, say
 
 FLAT = ("relu", "leaky_relu")  # their second derivative is zero wherever it is defined
+NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
 
 
 @experiment("activations", "Figure 3: activation functions for several latent sizes", rows=("model", "activation"),
@@ -42,8 +43,8 @@ def _near_the_best(column, elu, others):
 
 
 def hurt(runs: pd.DataFrame, model: str, name: str) -> pd.Series:
-    """The error with an activation over that with ELU, a value per seed that has both."""
-    mine, elu = (done(where(runs, model=model, activation=one), "test_error").set_index("seed").test_error
+    """The error with an activation over that with ELU, a value for each column and seed that has both."""
+    mine, elu = (done(where(runs, model=model, activation=one), "test_error").set_index(["column", "seed"]).test_error
                  for one in (name, "elu"))
     return (mine / elu).dropna()
 
@@ -59,13 +60,34 @@ def _hurts_more(column, runs, name):
     return Finding(outcome, say("{}: {} in place of elu: error {} {}", column, name, factors, MARKS[outcome]), used)
 
 
-def sentences(runs: pd.DataFrame) -> list[str]:
-    """For each latent size, what activations without a second derivative cost a GON and an autoencoder."""
-    lines = []
-    for column, here in by_column(runs):
-        for name in FLAT:
-            gon, ae = (hurt(here, model, name).mean() for model in ("GON", "AE"))
-            if gon == gon and ae == ae:  # both were run
-                lines.append(f"{column}, {name} against elu: error times {gon:.2f} for GON, times {ae:.2f} for AE: "
-                             + ("more for the GON" if gon > ae else "not more for the GON"))
+def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
+    """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
+    lines = [say("The paper: an activation function whose second derivative is zero hurts a GON; ELU is good everywhere.")]
+    for found in (compared(full), compared(runs)):
+        if costs := [line for name in FLAT if (line := _cost(found, name))]:
+            how = say("{}, mean over the latent sizes", conditions(found))
+            lines += [say("{}: {}.", how, costs[0]), *(say("There {}.", line) for line in costs[1:])]
     return lines
+
+
+def _cost(runs, name):
+    """What an activation without a second derivative costs a GON and an autoencoder, or None if it was not run."""
+    used = where(runs, activation=(name, "elu"))
+    gon, ae = hurt(used, "GON", name), hurt(used, "AE", name)
+    if gon.empty:
+        return None
+    line = say("{} in place of ELU multiplies the GON's error by {}", NAMES[name],
+               linked(f"{gon.mean():.2f}", where(used, model="GON")))
+    if ae.empty:
+        return line
+    more = "it hurts the GON more" if gon.mean() > ae.mean() else "it does not hurt the GON more, against the claim"
+    return say("{} and the autoencoder's by {}: {}", line, linked(f"{ae.mean():.2f}", where(used, model="AE")), more)
+
+
+def factors(runs: pd.DataFrame) -> pd.DataFrame:
+    """The error with each activation over that with ELU, a row per activation and a column per latent size and model."""
+    runs = compared(runs)
+    names = [name for name in dict.fromkeys(runs.activation) if name != "elu"] if len(runs) else []
+    found = {NAMES.get(name, name): {(column, model): hurt(here, model, name).mean() for column, here in by_column(runs)
+                                     for model in ("GON", "AE")} for name in names}
+    return pd.DataFrame.from_dict(found, orient="index").dropna(axis=1, how="all")

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import MARKS, Finding, below, by_column, compare, done, rule, where
-from ..numbers import say
+from ..judging import MARKS, Finding, below, by_column, compare, compared, done, rule, where
+from ..numbers import Html, conditions, linked, say
 
 PAIR = ("GON", "AE")
 
@@ -57,12 +57,65 @@ def _lead(runs, factor, smaller):
     return Finding(outcome, text, used)
 
 
-def sentences(**experiments: pd.DataFrame) -> list[str]:
-    """AE's mean training error minus GON's in each column of some experiments, a line for each."""
+def at_one_epoch(runs: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs of an experiment, all at the furthest epoch that every one of them has.
+
+    Recorded runs are alike within a column only, and here columns are compared.
+    """
+    runs = compared(runs, "train_error")
+    if runs.empty or runs.epoch.nunique() == 1:
+        return runs
+    views = [run.at(int(runs.epoch.min())) for run in runs.run]
+    numbers = {name: [view.metrics[name] for view in views] for name in ("train_error", "test_error")}
+    return runs.assign(run=views, epoch=[view.metrics["epochs"] for view in views], **numbers)
+
+
+def several(runs: pd.DataFrame) -> pd.DataFrame:
+    """`at_one_epoch`, or nothing if fewer than two columns have both models: there is no lead to follow then."""
+    runs = at_one_epoch(runs)
+    return runs if runs.column.nunique() > 1 else runs[:0]
+
+
+def in_short(full: dict, runs: dict) -> list[Html]:
+    """What the paper says, and where the GON is ahead in recorded runs and in this build's, for the box "In short".
+
+    Both are {what is varied: runs}.
+    """
+    lines = [say("The paper: a GON has a lower training error than an autoencoder until its latents have a spatial size "
+                 "of 8 x 8; the lead shrinks with more filters and with fewer latents.")]
+    for experiments in (full, runs):
+        if told := trends(experiments):
+            lines += [say("{}.", conditions(pd.concat(several(found) for found in experiments.values()))), *told]
+    return lines
+
+
+def trends(experiments: dict) -> list[Html]:
+    """Where the GON is ahead and where its lead is largest, a sentence per experiment."""
     lines = []
     for name, runs in experiments.items():
-        means = done(runs, "train_error").pivot_table(index="column", columns="model", values="train_error", sort=False)
-        if set(PAIR) <= set(means):
-            each = ", ".join(f"{column} {lead:+.2f}" for column, lead in (means.AE - means.GON).items())
-            lines.append(f"{name.replace('_', ' ')}: {each}")
+        if leads := _leads(runs):
+            ahead = ", ".join(column for column, (lead, _, _) in leads.items() if lead > 0) or "none"
+            behind = ", ".join(column for column, (lead, _, _) in leads.items() if lead <= 0) or "none"
+            largest = max(leads, key=lambda column: leads[column][0])
+            lines.append(say("By {}, the GON is ahead with {}, behind with {}; AE minus GON is largest with {}.", name,
+                             ahead, behind, linked(largest, leads[largest][2])))
     return lines
+
+
+def sentences(experiments: dict) -> list[Html]:
+    """AE minus GON, and AE over GON, for each value of what is varied, a sentence per experiment."""
+    lines = []
+    for name, runs in experiments.items():
+        each = [say("{} {}", column, linked(f"{lead:+.2f} ({ratio:.2f} times)", here))
+                for column, (lead, ratio, here) in _leads(runs).items()]
+        lines += [say("{}: {}.", name, Html(", ").join(each))] if each else []
+    return lines
+
+
+def _leads(runs):
+    """Column -> mean training error of AE minus that of GON, the one over the other, and the runs."""
+    found = {}
+    for column, here in by_column(several(runs)):
+        gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
+        found[column] = ae - gon, ae / gon, here
+    return found

@@ -1,10 +1,18 @@
 """Figure 8: the first minute of training."""
 
+import pandas as pd
+
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
-from ..numbers import number, say
+from ..numbers import Html, conditions, linked, number, say
 
 first_minute = Experiment("first-minute", "Figure 8: the first minute of training", models("GON", "AE"))
+
+
+def with_snapshots(runs: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs that have reconstructions of the way there."""
+    runs = done(runs)
+    return runs[[bool(run.snapshots) for run in runs.run]]
 
 
 def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
@@ -13,25 +21,39 @@ def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
     It is 1 - error / error of the training set's mean image.
 
     Returns:
-        (share, error, step), or None if the run was over before.
+        (share, error, step), or None if the run was over before or kept no snapshots.
     """
-    shots = run.snapshots[1]
-    if shots.seconds.iloc[-1] < seconds:
+    if not run.snapshots or run.snapshots[1].seconds.iloc[-1] < seconds:
         return None
+    shots = run.snapshots[1]
     last = shots[shots.seconds <= seconds].iloc[-1]
     return 1 - last.test_error / last.mean_image_error, last.test_error, int(last.step)
 
 
-def sentences(runs, moments) -> list[str]:
-    """What each finished run had modelled at some moments, in seconds; one line each."""
-    lines = []
-    for seconds in moments:
-        for row in done(runs).itertuples():
-            if found := signal_share(row.run, seconds):
-                share, error, step = found
-                lines.append(f"{row.row:3} after {seconds:4} s: {share:6.1%} of the signal "
-                             f"(error {error:.2f}, step {step:,})")
+def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
+    """What the paper says, and how far recorded runs and this build's were after some seconds, for "In short"."""
+    lines = [say("The paper: after only 3 seconds of training on a GPU, much of MNIST's signal is modelled.")]
+    for found in (done(full), done(runs)):
+        if told := sentences(found, (3, 10, 60)):
+            device = found.run.iloc[0].provenance["device"]
+            lines += [say("{}, on {}. {}", conditions(found), device, told[0]), *told[1:]]
     return lines
+
+
+def sentences(runs: pd.DataFrame, moments) -> list[Html]:
+    """What finished runs had modelled at those of some moments, in seconds, that all of them reached; a sentence each."""
+    runs, lines = done(runs), []
+    for seconds in moments:
+        found = [(row, signal_share(row.run, seconds)) for row in runs.itertuples()]
+        if found and all(share for _, share in found):
+            each = [say("{} {} (error {}, step {})", row.row, linked(_modelled(share), runs[runs.hash == row.hash]),
+                        f"{error:.2f}", f"{step:,}") for row, (share, error, step) in found]
+            lines.append(say("After {} s: {}.", seconds, Html(", ").join(each)))
+    return lines
+
+
+def _modelled(share):
+    return f"has modelled {share:.0%} of the signal" if share > 0 else "is still worse than the mean image"
 
 
 @rule("C14", "first-minute", says="after 3 s of training at least half of the signal (1 - error / error of the mean "

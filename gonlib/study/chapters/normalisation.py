@@ -3,7 +3,11 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import compare, done, where
+from ..judging import compare, compared, done, where
+from ..numbers import Html, conditions, linked, number, say
+
+STATISTICS = {"batch": "with statistics of the batch", "population": "with those of the population",
+              "running": "with stock running averages"}
 
 
 @experiment("batch-normalisation", "Three ways to evaluate a GON with batch normalisation", rows=("evaluation",))
@@ -23,33 +27,50 @@ def latent_scales(dataset, scales=(1.0, 1024.0, 65536.0)):
     return [{"batchnorm": there, "latent_scale": scale} for there in (True, False) for scale in scales]
 
 
-def scale_sentences(runs: pd.DataFrame) -> list[str]:
-    """How much the scale of the latents matters, with and without normalisation."""
-    lines = []
-    for row, part in done(runs, "test_error").groupby("row", sort=False):
-        errors = part.groupby("column", sort=False).test_error.mean()
-        each = ", ".join(f"{scale} {error:.3g}" for scale, error in errors.items())
-        lines.append(f"{row}: the largest final error is {errors.max() / errors.min():.3g} times the smallest ({each})")
-    return lines
+def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame, widths: pd.DataFrame) -> list[Html]:
+    """What this page found, for the box "In short": `full` and `modes` are recorded runs and this build's."""
+    return [say("Not in the paper: at the origin all images are one point, whose variance is zero, so that "
+                "normalisation divides by the square root of its eps. That constant sets the size of the latents."),
+            *mode_sentences(compared(full)), *mode_sentences(modes), *scale_sentences(scaled), *eps_sentences(widths)]
 
 
-def mode_sentences(runs: pd.DataFrame) -> list[str]:
-    """How the errors of the other modes differ from that of `batch`, seed by seed."""
+def mode_sentences(runs: pd.DataFrame) -> list[Html]:
+    """The test error in each mode of evaluation, in one sentence."""
+    runs = done(runs, "test_error")
+    if runs.empty:
+        return []
+    each = [say("{} {}", number(part, "test_error"), STATISTICS[mode])
+            for mode, part in runs.groupby("evaluation", sort=False)]
+    return [say("{}: the test error is {}.", conditions(runs), Html(", ").join(each))]
+
+
+def paired_sentences(runs: pd.DataFrame) -> list[Html]:
+    """How the errors of the other modes differ from that of `batch`, seed by seed: each seed is one training."""
     errors = done(runs, "test_error").pivot_table(index="seed", columns="evaluation", values="test_error")
     lines = []
     for mode in [mode for mode in ("population", "running") if {mode, "batch"} <= set(errors)]:
         change = 100 * (errors[mode] / errors["batch"] - 1).dropna()
-        verdict = compare(change, 0 * change).verdict if len(change) > 1 else "one seed: not judged"
-        each = ", ".join(f"{one:+.1f}%" for one in change)
-        lines.append(f"{mode} against batch, per seed: {each}; lower error: {verdict}")
+        verdict = {"holds": "lower", "fails": "higher"}.get(compare(change, 0 * change).verdict, "too close to call")
+        each = linked(", ".join(f"{one:+,.1f}%" for one in change), where(runs, evaluation=(mode, "batch")))
+        lines.append(say("{} against batch, seed by seed: {}{}.", mode, each, f" ({verdict})" if len(change) > 1 else ""))
     return lines
 
 
-def eps_sentences(runs: pd.DataFrame) -> list[str]:
+def scale_sentences(runs: pd.DataFrame) -> list[Html]:
+    """How much the scale of the latents matters, with and without normalisation, in one sentence."""
+    each = []
+    for row, part in done(runs, "test_error").groupby("row", sort=False):
+        errors = part.groupby("column", sort=False).test_error.mean()
+        each.append(say("{} the largest error is {} times the smallest", row,
+                        linked(f"{errors.max() / errors.min():.2f}", part)))
+    return [say("Latents of {} scales: {}.", done(runs).column.nunique(), Html(", ").join(each))] if each else []
+
+
+def eps_sentences(runs: pd.DataFrame) -> list[Html]:
     """The error for each eps, evaluated with batch statistics, and which is best."""
-    errors = where(done(runs, "test_error"), evaluation="batch").groupby("column", sort=False).test_error.mean()
+    runs = where(done(runs, "test_error"), evaluation="batch")
+    errors = runs.groupby("column", sort=False).test_error.mean()
     if errors.empty:
         return []
-    each = ", ".join(f"{eps} {error:.3g}" for eps, error in errors.items())
-    return [f"In this build {errors.idxmin()} is best, and the worst has {errors.max() / errors.min():.2f} times its "
-            f"error: {each}."]
+    each = Html(", ").join(say("{} {}", eps, number(part, "test_error")) for eps, part in runs.groupby("column", sort=False))
+    return [say("The eps matters: {}; {} is best.", each, errors.idxmin())]

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import below, by_column, done, rule, where
+from ..judging import below, by_column, compared, done, rule, where
+from ..numbers import Html, conditions, linked, number, say
 
 NEGATIVE, FROM_ORIGIN = FORMS = ("-grad", "z0 - grad")  # of the latent
 
@@ -14,15 +15,27 @@ def origins(dataset, sds=(0.0, 0.01, 0.1, 1.0)):
             for form in FORMS for sd in sds]
 
 
-def sentences(runs: pd.DataFrame) -> list[str]:
+def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
+    """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
+    lines = [say("The paper: an origin without noise has the lowest error, how much noise hardly matters, and z = -grad is "
+                 "better than z = z0 - grad.")]
+    for found in (compared(full), compared(runs)):
+        if told := sentences(found):
+            lines.append(say("{}: {}.", conditions(found), Html("; ").join(told)))
+    return lines
+
+
+def sentences(runs: pd.DataFrame) -> list[Html]:
     """For each form of the estimate, the range of errors with noise, beside that without."""
-    means = done(runs, "test_error").groupby(["form", "origin_sd"], sort=False).test_error.mean()
-    lines, still = [], means.get((NEGATIVE, 0.0))
-    for form in FORMS if still else ():
-        noisy = means[(means.index.get_level_values("form") == form) & (means.index.get_level_values("origin_sd") > 0)]
-        if len(noisy):
-            lines.append(f"z = {form}: without noise {still:.3g}, with noise {noisy.min():.3g} to {noisy.max():.3g}, "
-                         f"{noisy.min() / still:.2f} to {noisy.max() / still:.2f} times as much")
+    runs = done(runs, "test_error")
+    still, lines = where(runs, form=NEGATIVE, origin_sd=0.0), []
+    for form in FORMS if len(still) else ():
+        noisy = where(runs[runs.origin_sd > 0], form=form)
+        means = noisy.groupby("origin_sd").test_error.mean()
+        if len(means):
+            low, high = (linked(f"{end / still.test_error.mean():.2f}", noisy) for end in (means.min(), means.max()))
+            lines.append(say("z = {} with noise has {} to {} times the error without noise, {}", form, low, high,
+                             number(still, "test_error")))
     return lines
 
 

@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from study.fake_runs import table
+from bs4 import BeautifulSoup
+from study.fake_runs import FakeRun, table
 
 from gonlib.data import load
 from gonlib.study import registry
@@ -42,16 +43,20 @@ def missing(name):
 
 
 @pytest.mark.parametrize("conclude, name", [
-    (activations.sentences, "activations"), (lambda runs: architectures.sentences(filters=runs), "architectures-filters"),
+    (activations.factors, "activations"), (lambda runs: architectures.sentences({"filters": runs}), "architectures-filters"),
+    (lambda runs: architectures.trends({"filters": runs}), "architectures-filters"),
+    (generalisation.at_equal_fit, "generalisation"), (normalisation.paired_sentences, "batch-normalisation"),
     (lambda runs: first_minute.sentences(runs, [3]), "first-minute"), (generalisation.with_gap, "generalisation"),
     (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
-    (latents.fitted_pictures, "latents-early"),
+    (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
+    (latents.shape_sentences, "latents-early"), (implicit.yardsticks, "implicit"),
     (monte_carlo.noise_of, "monte-carlo"), (monte_carlo.compare, "monte-carlo"), (monte_carlo.with_times, "monte-carlo"),
     (lambda runs: monte_carlo.large_sentences(runs, runs), "monte-carlo-large"),
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
     (normalisation.eps_sentences, "batch-normalisation-eps"), (origins.sentences, "origins"), (samples.measured, "samples"),
-    (table1.pictured, "table1"), (table1.costs, "table1"), (table1.ratio_sentences, "table1"),
+    (table2.winners, "table2"), (table2.distance_sentence, "table2"), (table1.pictured, "table1"), (table1.costs, "table1"),
+    (table1.ratio_sentences, "table1"),
     (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
@@ -72,29 +77,105 @@ def test_of_empty_tables_nothing_is_concluded():
     assert settings.nearest_sentences(NOTHING) == settings.unexplained_sentences(NOTHING) == []
 
 
+def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
+    nothing = [missing(name) for name in ("implicit", "samples", "latents", "classifier", "classifier-conversion")]
+    found, sampled, spread, classes, converted = nothing
+    for lines in (implicit.in_short(found, found), samples.in_short(sampled, sampled),
+                  latents.in_short(spread, spread, found), super_resolution.in_short(NOTHING, NOTHING),
+                  interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
+        assert lines[0].startswith("The paper: ") and len(lines) <= 2
+
+
 def test_where_no_true_views_are_known_chapter_16_says_so():
     assert interpolation.known_views(load("patches", 8, 16, 16)) == {}
     (line,) = interpolation.sentences(NOTHING)
     assert "on other data nothing is measured" in line
 
 
+@pytest.mark.parametrize("chapter, name", [
+    (activations, "activations"), (origins, "origins"), (generalisation, "generalisation"), (first_minute, "first-minute")])
+def test_without_runs_a_page_begins_with_what_the_paper_says(chapter, name):
+    (line,) = chapter.in_short(missing(name), missing(name))
+    assert line.startswith("The paper:")
+
+
+def text(line):
+    """A sentence as it is read."""
+    return BeautifulSoup(line, "html.parser").text
+
+
 def test_activations_are_compared_with_their_control():
-    values = {("GON", "elu", 32): 1.0, ("GON", "relu", 32): 2.0, ("AE", "elu", 32): 1.0, ("AE", "relu", 32): 1.5}
-    lines = activations.sentences(table(values, names=("model", "activation", "latents"), seeds=1))
-    assert lines == ["32 latents, relu against elu: error times 2.01 for GON, times 1.51 for AE: more for the GON"]
+    values = {("GON", "elu", 32): 1.0, ("GON", "relu", 32): 2.0, ("AE", "elu", 32): 1.0, ("AE", "relu", 32): 1.5,
+              ("GON", "leaky_relu", 32): 1.2, ("AE", "leaky_relu", 32): 1.3}
+    runs = table(values, names=("model", "activation", "latents"), spread=0.0)
+    relu, leaky = map(text, activations.in_short(missing("activations"), runs)[1:])
+    assert relu.endswith("ReLU in place of ELU multiplies the GON's error by 2.00 and the autoencoder's by 1.50: "
+                         "it hurts the GON more.") and "1,000 steps, 3 seeds" in relu
+    assert leaky == ("There leaky ReLU in place of ELU multiplies the GON's error by 1.20 and the autoencoder's by 1.30: "
+                     "it does not hurt the GON more, against the claim.")
+    assert activations.factors(runs).loc["ReLU"].to_dict() == {("32 latents", "GON"): 2.0, ("32 latents", "AE"): 1.5}
 
 
 def test_the_lead_of_each_architecture():
-    runs = table({("GON", 8): 5.0, ("AE", 8): 9.0, ("GON", 64): 1.0, ("AE", 64): 2.0}, "train_error", ("model", "filters"))
-    assert architectures.sentences(filters=runs) == ["filters: 8 filters +4.00, 64 filters +1.00"]
+    values = {("GON", 8): 5.0, ("AE", 8): 9.0, ("GON", 64): 2.0, ("AE", 64): 1.0}
+    runs = {"filters": table(values, "train_error", ("model", "filters"))}
+    assert text(architectures.sentences(runs)[0]) == "filters: 8 filters +4.00 (1.80 times), 64 filters -1.00 (0.50 times)."
+    told = text(architectures.in_short({}, runs)[-1])
+    assert told.startswith("By filters, the GON is ahead with 8 filters, behind with 64 filters; AE minus GON is largest")
+    one = {"filters": runs["filters"][runs["filters"].filters == 8]}
+    assert architectures.sentences(one) == []  # nothing is varied
+
+
+class Grown(FakeRun):
+    """A run that has half the error at each epoch."""
+
+    def at(self, epoch):
+        error = self.metrics["train_error"] * 2 ** (self.metrics["epochs"] - epoch)
+        return Grown({"epochs": epoch, "steps": epoch, "images": 9, "train_error": error, "test_error": error})
+
+
+def test_architectures_are_compared_at_the_epoch_that_all_have():
+    values = {("GON", 8): 2.0, ("AE", 8): 4.0, ("GON", 64): 1.0, ("AE", 64): 1.0}
+    runs = table(values, "train_error", ("model", "filters"), seeds=1, spread=0.0)
+    runs["epoch"] = [3 if filters == 8 else 5 for filters in runs.filters]
+    runs["run"] = [Grown({"epochs": one.epoch, "train_error": one.train_error}) for one in runs.itertuples()]
+    found = architectures.several(runs)
+    assert set(found.epoch) == {3} and list(found.train_error) == [2.0, 4.0, 4.0, 4.0]
 
 
 def test_the_range_of_errors_with_noise():
     values = {("-grad", 0.0, "digits"): 1.0, ("-grad", 1.0, "digits"): 2.0, ("z0 - grad", 0.0, "digits"): 1.0,
               ("z0 - grad", 1.0, "digits"): 3.0}
-    lines = origins.sentences(table(values, names=("form", "origin_sd", "dataset"), seeds=3))
-    assert lines[0] == "z = -grad: without noise 1, with noise 2 to 2, 2.00 to 2.00 times as much"
-    assert lines[1].startswith("z = z0 - grad: without noise 1, with noise 3 to 3")
+    runs = table(values, names=("form", "origin_sd", "dataset"), seeds=1, spread=0.0)
+    assert [text(line) for line in origins.sentences(runs)] == [
+        "z = -grad with noise has 2.00 to 2.00 times the error without noise, 1.00",
+        "z = z0 - grad with noise has 3.00 to 3.00 times the error without noise, 1.00"]
+
+
+def test_the_test_error_is_compared_where_both_models_fit_alike():
+    values = {("GON", "digits"): 3.0, ("AE", "digits"): 4.0}
+    runs = table(values, seeds=1, spread=0.0).assign(factors=[("model",)] * 2)
+    falling = {"GON": [(8.0, 8.5), (2.0, 3.0)], "AE": [(8.0, 9.0), (4.0, 5.0), (1.0, 4.0)]}
+    runs["run"] = [FakeRun(history=pd.DataFrame(falling[model], columns=["train_error", "test_error"]).assign(
+        epoch=range(len(falling[model])))) for model in runs.model]
+    (line,) = generalisation.at_equal_fit(runs)
+    assert text(line) == "digits: where both have a training error of 2.000, the test error is 3.000 (GON) and 4.333 (AE)."
+
+
+def test_ways_to_evaluate_are_compared_seed_by_seed():
+    runs = table({("batch", "digits"): 1.0, ("running", "digits"): 20.0}, names=("evaluation", "dataset"), spread=0.0)
+    (line,) = normalisation.paired_sentences(runs)
+    assert text(line) == "running against batch, seed by seed: +1,900.0%, +1,900.0%, +1,900.0% (higher)."
+    (line,) = normalisation.mode_sentences(runs)
+    assert "1.00 ± 0.00 with statistics of the batch, 20.00 ± 0.00 with stock running averages" in text(line)
+
+
+def test_the_signal_at_moments_that_all_runs_have_reached():
+    shots = pd.DataFrame({"step": [1, 9], "seconds": [1.0, 4.0], "test_error": [60.0, 10.0], "mean_image_error": [50.0] * 2})
+    runs = table({("GON", "digits"): 10.0}, seeds=1, shots=shots)
+    early, late = map(text, first_minute.sentences(runs, [2, 4, 10]))
+    assert early == "After 2 s: GON is still worse than the mean image (error 60.00, step 1)."
+    assert late == "After 4 s: GON has modelled 80% of the signal (error 10.00, step 9)."
 
 
 def test_both_tasks_beside_each_alone():
@@ -104,9 +185,10 @@ def test_both_tasks_beside_each_alone():
     assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in tasks.both_sentences(runs)[0]
 
 
-def test_table_2_names_the_ranges():
-    runs = table({("VGON", "gaussian", "digits"): 4.0, ("VAE", "gaussian", "digits"): 5.0}, "test_bits",
-                 ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)
-    lines = table2.sentences(runs, runs)
-    assert lines[0] == "The paper's 12 values lie between 1.06 and 5.94 bits/dim."
-    assert lines[1] == "In this build gaussian gives 4.00 to 5.00 on digits."
+def test_table_2_says_who_is_ahead():
+    values = {("VGON", "gaussian", "digits"): 4.0, ("VAE", "gaussian", "digits"): 5.0, ("VGON", "logistic", "digits"): 7.0}
+    runs = table(values, "test_bits", ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)
+    lines = [BeautifulSoup(line, "html.parser").text for line in table2.in_short(runs[:0], runs)]
+    assert lines[1].startswith("Its values lie between 1.06 and 5.94.")
+    assert len(lines) == 3
+    assert lines[2].startswith("In 1 of 1 small pairs of data set and likelihood the VGON has fewer bits: digits, gaussian")
