@@ -12,7 +12,7 @@ first_minute = Experiment("first-minute", "Figure 8: the first minute of trainin
 def with_snapshots(runs: pd.DataFrame) -> pd.DataFrame:
     """The finished runs that have reconstructions of the way there."""
     runs = done(runs)
-    return runs[[bool(run.snapshots) for run in runs.run]]
+    return runs[runs.run.map(lambda run: bool(run.snapshots)).astype(bool)]
 
 
 def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
