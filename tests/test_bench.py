@@ -104,17 +104,21 @@ def test_the_command_writes_and_records(recorded, capsys):
     assert {"device", "cores", "threads", "versions", "load", "seconds", "source", "started"} == set(facts)
     assert facts["versions"]["torch"] in speed.conditions("cpu")
     html = speed.table("cpu", "training step").to_html()
-    assert "30.0 ± 1.0" in html
-    assert "times faster than the reference" in html
+    assert "30.0 ± 1.0" in html and "fast form" in html
     assert speed.ratio("cpu", "training step: conv 32/16", 64, "reference", "exact") == "2.5"
     assert [ax.get_title() for ax in speed.plot_scaling("cpu").axes] == ["conv 32/16", "conv 32/16"]
 
 
 def test_what_was_not_measured_says_so(recorded):
-    assert speed.conditions("cuda") == "cuda: not measured yet."
-    assert speed.table("cuda", "training step").data.to_dict("list") == {"cuda": ["not measured yet"]}
+    assert speed.conditions("cuda") == "GPU: not measured yet."
+    assert speed.table("cuda", "training step") is None and speed.in_short() == []
     assert speed.ratio("cuda", "training step: conv 32/16", 64, "reference", "exact") == "not measured yet"
     assert speed.plot_scaling("cuda") is None
+
+
+def test_a_ratio_is_said_in_words():
+    assert [speed._ratio(x) for x in (1.0, 2.5, 0.0069, 7700.4)] == ["", "2.5 times faster", "145 times slower",
+                                                                     "7,700 times faster"]
 
 
 def test_a_missing_gpu_is_told(capsys, monkeypatch):

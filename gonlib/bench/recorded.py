@@ -10,6 +10,8 @@ import pandas as pd
 from ..runs import provenance
 
 NOT_MEASURED = "not measured yet"
+DEVICES = {"cpu": "CPU", "cuda": "GPU"}
+COLOURS = {"reference": "#000000", "exact": "#0072B2", "autoencoder": "#D55E00", "exact, 784 coordinates": "#CC79A7"}
 SCALES = {"image size": "side of the image, pixels", "latents": "latents", "batch": "images per batch"}
 
 
@@ -25,30 +27,35 @@ def conditions(kind):
     """Where and when a device was measured, in one sentence."""
     found = recorded(kind)
     if found is None:
-        return f"{kind}: {NOT_MEASURED}."
+        return f"{DEVICES[kind]}: {NOT_MEASURED}."
     facts = found[1]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    return (f"{kind}: {facts['device']}, {facts['threads']} threads on {facts['cores']} cores, {versions}, measured on "
-            f"{facts['started'][:10]} in {facts['seconds']:.0f} s with a load of {facts['load']} at the start.")
+    return (f"{DEVICES[kind]}: {facts['device']}, {facts['threads']} threads on {facts['cores']} cores, {versions}, "
+            f"measured on {facts['started'][:10]} in {facts['seconds']:.0f} s with a load of {facts['load']} at the start.")
 
 
 def table(kind, part):
-    """The rows whose case begins with `part` (such as "training step") as a styled table, or that they are not there."""
+    """The rows of a part (such as "training step") as a styled table; None where nothing of it was measured."""
     found = recorded(kind)
-    rows = None if found is None else found[0][found[0].case.str.startswith(part)]
+    rows = None if found is None else found[0][found[0].case.str.partition(":")[0] == part]
     if rows is None or rows.empty:
-        return pd.DataFrame({kind: [NOT_MEASURED]}).style.hide(axis="index")
+        return None
     shown = pd.DataFrame({
-        "case": rows.case.str.partition(": ")[2], "batch": rows.batch, "variant": rows.variant,
-        "ms": [_time(ms, spread) for ms, spread in zip(rows.ms, rows.spread, strict=True)],
-        "times faster than the reference": rows.times_faster_than_reference.map(_ratio),
-        "peak MiB": rows.peak_mib.map(lambda x: "" if pd.isna(x) else f"{x:.3g}"),
+        "decoder": rows.case.str.partition(": ")[2], "batch": rows.batch, "how": rows.variant.map(in_words),
+        "milliseconds": [_time(ms, spread) for ms, spread in zip(rows.ms, rows.spread, strict=True)],
+        "beside the reference form": rows.times_faster_than_reference.map(_ratio),
+        "peak memory, MiB": rows.peak_mib.map(lambda x: "" if pd.isna(x) else f"{x:,.0f}"),
     })
-    same = shown.case.eq(shown.case.shift()) & shown.batch.eq(shown.batch.shift())
-    shown[["case", "batch"]] = shown[["case", "batch"]].astype(object).mask(same, "")
+    same = shown.decoder.eq(shown.decoder.shift()) & shown.batch.eq(shown.batch.shift())
+    shown[["decoder", "batch"]] = shown[["decoder", "batch"]].astype(object).mask(same, "")
     empty = [name for name in shown if not shown[name].astype(bool).any()]
-    made = shown.drop(columns=empty).style.hide(axis="index").format(escape="html")
-    return made.set_properties(["case", "variant"], **{"text-align": "left"})
+    return shown.drop(columns=empty).style.hide(axis="index").format(escape="html").set_properties(
+        ["decoder", "how"], **{"text-align": "left"})
+
+
+def in_words(variant):
+    """A variant as the book calls it: the reference form, the fast form."""
+    return re.sub(r"^reference", "reference form", re.sub(r"^exact", "fast form", variant))
 
 
 def _time(ms, spread):
@@ -57,7 +64,11 @@ def _time(ms, spread):
 
 
 def _ratio(x):
-    return "" if pd.isna(x) else f"{x:.3g}" if x < 100 else f"{x:,.0f}"
+    """How many times faster or slower; nothing for the reference form itself."""
+    if pd.isna(x) or x == 1:
+        return ""
+    times = max(x, 1 / x)
+    return f"{f'{times:.2g}' if times < 100 else f'{times:,.0f}'} times {'faster' if x > 1 else 'slower'}"
 
 
 def ratio(kind, case, batch, slower, faster):
@@ -67,6 +78,21 @@ def ratio(kind, case, batch, slower, faster):
         return NOT_MEASURED
     ms = found[0][(found[0].case == case) & (found[0].batch == batch)].set_index("variant").ms
     return f"{ms[slower] / ms[faster]:.2g}" if slower in ms and faster in ms else NOT_MEASURED
+
+
+def in_short():
+    """What the fast form gains over the reference form on a CPU, as sentences."""
+    lines = []
+    for case, batch in (("conv 32/16", 64), ("conv 32/16", 256), ("SIREN 32x3", 64), ("SIREN 256x4", 64)):
+        step = f"training step: {case}"
+        times, limit = (ratio("cpu", step, batch, "reference", other) for other in ("exact", "decoder alone"))
+        lines.append(f"A training step of {case} with batches of {batch}: the fast form is {times} times as fast as the "
+                     f"reference form; the decoder alone, the least that any method can do, {limit} times.")
+    encode = "encode 10,000: conv 32/16"
+    times, beside = (ratio("cpu", encode, 250, other, "exact") for other in ("reference", "autoencoder"))
+    lines.append(f"Encoding with conv 32/16: the fast form is {times} times as fast as the reference form, and {beside} "
+                 "times as fast as an autoencoder's encoder.")
+    return [line for line in lines if NOT_MEASURED not in line]
 
 
 def plot_scaling(kind):
@@ -82,7 +108,9 @@ def plot_scaling(kind):
     for ax, (scale, model) in zip(axes[0], panels, strict=True):
         part = rows[(rows["scale"] == scale) & (rows["model"] == model)]
         for variant, curve in part.groupby("variant", sort=False):
-            ax.errorbar(curve["at"], curve.ms, curve.spread, marker="o", markersize=3, label=_words(variant))
+            name = re.sub(r", (captured|eager|compiled).*", "", variant)
+            ax.errorbar(curve["at"], curve.ms, curve.spread, marker="o", markersize=3, label=in_words(name),
+                        color=COLOURS.get(name))
         ax.set(xscale="log", yscale="log", xlabel=SCALES[scale], title=model)
         ax.set_xticks(sorted(part["at"].unique()), labels=[str(x) for x in sorted(part["at"].unique())], minor=False)
         ax.minorticks_off()
@@ -90,7 +118,3 @@ def plot_scaling(kind):
     handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return fig
-
-
-def _words(variant):
-    return re.sub(r", (captured|eager|compiled).*", "", variant)

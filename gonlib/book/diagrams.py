@@ -29,19 +29,20 @@ class Node:
     width = property(lambda self: {"tensor": 0.92, "loss": 0.5}.get(self.kind, 0.76))
 
 
-def figure_1(config, channels=1):
-    """Draw the VAE, GON, implicit GON and variational GON of a configuration; returns the figure.
+def figure_1(config, channels=1, names=tuple(TITLES)):
+    """Draw the VAE, GON, implicit GON and variational GON of a configuration, or those named; returns the figure.
 
     Solid arrows are forward passes; dashed ones carry gradients, which are the latents.
     """
-    fig, axes = plt.subplots(2, 2, figsize=(8.6, 5.2), layout="constrained")
-    for axis, (name, title) in zip(axes.flat, TITLES.items(), strict=True):
+    side = math.ceil(len(names) ** 0.5)
+    fig, axes = plt.subplots(side, side, figsize=(4.3 * side, 2.6 * side), layout="constrained", squeeze=False)
+    for axis, name in zip(axes.flat, names, strict=True):
         changes = dict(MODELS[name])
         if name != "implicit GON":  # a convolutional decoder reaches powers of two
             changes |= {"decoder": "conv", "size": 2 ** math.ceil(math.log2(config.size))}
         nodes, arrows = (_vae if name == "VAE" else _gon)(config.replace(**changes), channels)
         _draw(axis, nodes, arrows)
-        axis.set_title(title, loc="left")
+        axis.set_title(TITLES[name], loc="left")
     return fig
 
 

@@ -115,16 +115,16 @@ def show_paths(runs, *ways, pairs=3):
     return show_images(kept.alike(rows), size=0.62)
 
 
-def show_known(runs):
-    """Draw for each known change of each run the true views, slerp, lerp and the cross-fade; returns the figure."""
+def show_known(runs, *ways):
+    """Draw for each known change of each run the true views ("truth") and the paths of these names; returns the figure."""
     rows = {}
     for run in runs[runs.state == "done"].itertuples():
         strip, table = kept.pictures(run.run, "known"), kept.table(run.run, "smoothness")
         if strip is not None:
             blocks = strip.view(-1, FRAMES, *strip.shape[1:])
-            ways = ["truth", *table.path.unique()]
-            names = [f"{change}: {way}" for change in table.change.unique() for way in ways]
-            rows |= {f"{run.column}, {name}": block for name, block in zip(names, blocks, strict=True)}
+            names = [(change, way) for change in table.change.unique() for way in ("truth", *table.path.unique())]
+            rows |= {f"{run.column}, {change}\n{way}": block
+                     for (change, way), block in zip(names, blocks, strict=True) if way in ways}
     return show_images(kept.alike(rows), size=0.55)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..data import as_bytes, as_float
 from ..data.builtin import SHAPES
+from ..data.registry import at_hand
 from ..runs import kept
 from ..runs.run import Run
 from ..runs.store import load_data, recorded_store
@@ -81,8 +82,10 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
     runs = {"GON": gon} | ({"The detached model": detached} if detached else {})
     models = {name: run.load_model() for name, run in runs.items()}
     size, channels = gon.config.size, models["GON"].image[0]
-    starts = written_digits(size)
+    starts, tests = written_digits(size), kept.pictures(gon, "images")
+    seen = [] if tests is None else as_float(tests[:8]).mean(1, keepdim=True)
     data = {"size": size, "channels": channels, "pen": PEN * size, "starts": [_bytes(x) for x in starts],
+            "tests": [_bytes(x) for x in seen],
             "models": [exported(model) | {"name": name} for name, model in models.items()]}
     caption = ("Draw a digit, see a GON think. What you draw is encoded and decoded in this page by a GON with "
                f"{gon.config.latents} latents, {_made_by(gon)}.")
@@ -133,10 +136,9 @@ def path(run: Run) -> Html:
 
 def scatter(run: Run) -> Html:
     """The latents of test images by a classifier with two of them; the image that is pointed at is shown."""
-    points, images = kept.table(run, "points")[:POINTS], _test_images(run, POINTS)
-    points = points[: len(images)]
-    numbers_of = points.round(4)[["z1", "z2", "label", "named"]]
-    data = {"size": images.shape[-1], "points": [list(point) for point in numbers_of.itertuples(index=False)],
+    points, images = kept.table(run, "points")[:POINTS], as_float(load_data(run.config, "cpu").test[:POINTS])
+    rows = points.round(4)[["z1", "z2", "label", "named"]]
+    data = {"size": images.shape[-1], "points": [list(row) for row in rows.itertuples(index=False)],
             "images": [_bytes(x) for x in images]}
     right = (points.label == points.named).mean()
     caption = (f"The latents of {len(points)} test images by a GON that classifies, and the images: point at one, or go "
@@ -169,7 +171,7 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
 def _length(runs):
     """How many seeds the runs of a panel have, and how far they are where they are growing, in words."""
     seeds = runs.seed.nunique()
-    growing = runs[runs.state == "growing"]
+    growing = runs[runs.epoch < runs.asked]
     far = f", {numbers.reached(growing)}" if len(growing) else ""
     return f"{seeds} seed{'s' * (seeds != 1)}{far}."
 
@@ -204,23 +206,27 @@ def element(name: str, runs: pd.DataFrame) -> Html:
         name: of the experiment, a key of `OF_EXPERIMENTS`.
         runs: what `registry.run` gives for it; of several data sets `shapes` is shown, because its truth is known.
     """
-    make, changes = OF_EXPERIMENTS[name]
-    recorded = registry.collect(registry.get(name).cells("quick", **changes), [recorded_store()])
+    make, recorded = OF_EXPERIMENTS[name][0], recorded_for(name)
     wanted = 2 if make is draw else 1
     own = sorted(runs.run.dropna(), key=lambda run: run.config.dataset != "shapes")
     for found in (recorded.run.dropna(), own):
         usable = [run for run in (Run(one.folder) for one in found) if not run.failed and run.has_weights]
         if make is scatter:
-            usable = [run for run in usable if run.config.latents == 2]
+            usable = [run for run in usable if run.config.latents == 2 and at_hand(run.config.dataset)]
         if len(usable) >= wanted:
             return make(*usable[:wanted])
     return Html('<p class="state">No run of this page is at hand with its weights, so there is nothing to play with.</p>')
 
 
-def _test_images(run, count=SHOWN):
-    """The first test images of a run, from the pictures kept with it or else from its data."""
+def recorded_for(name: str) -> pd.DataFrame:
+    """The runs recorded with their weights for the element of an experiment, as `registry.collect` gives them."""
+    return registry.collect(registry.get(name).cells("quick", **OF_EXPERIMENTS[name][1]), [recorded_store()])
+
+
+def _test_images(run):
+    """A few test images of a run, from the pictures kept with it or else from its data."""
     found = [strip for name in ("small", "images") if (strip := kept.pictures(run, name)) is not None]
-    return as_float(found[0] if found else load_data(run.config, "cpu").test)[:count]
+    return as_float(found[0] if found else load_data(run.config, "cpu").test)[:SHOWN]
 
 
 def _scenes(factors):

@@ -58,10 +58,9 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     return lines
 
 
-def not_recorded(*grids: pd.DataFrame) -> Html:
-    """One line on the data sets of which no run is recorded, with a link to the page that says how to make them."""
+def not_recorded(*grids: pd.DataFrame) -> list[Html]:
+    """A line on the data sets of which no run is recorded, if there are any, with a link to the page on what is missing."""
     columns = {one.column for runs in grids for one in begun(runs).itertuples()}
     missing = dict.fromkeys(one.column for runs in grids for one in runs.itertuples() if one.column not in columns)
-    if not missing:
-        return Html("")
-    return say('<p>Not recorded yet: {}; see the <a href="status.html">status page</a>.</p>', ", ".join(missing))
+    text = 'Not recorded yet: {}; see the <a href="status.html">status page</a>.'
+    return [say(text, ", ".join(missing))] if missing else []

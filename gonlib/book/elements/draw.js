@@ -25,6 +25,7 @@ class GonDraw extends LiveElement {
 
   static body = `
     <div class="bar starts"><span>Start from</span></div>
+    <div class="bar tests"><span>or a test image</span></div>
     <div class="stages">
       <div><h4>Draw: <b>x</b></h4><div class="pen"><canvas class="draw square" tabindex="0" role="img"
         aria-label="The image: draw with the pointer; arrow keys shift it, Delete clears it"></canvas></div>
@@ -40,11 +41,12 @@ class GonDraw extends LiveElement {
   `;
 
   begin() {
-    const { size, channels, pen, models, starts } = this.data;
+    const { size, channels, pen, models, starts, tests } = this.data;
     this.size = size;
     this.channels = channels;
     this.pen = pen;
-    this.starts = starts.map(levels);
+    this.starts = starts.concat(tests).map(levels);
+    this.written = starts.length; // the first of them; the others are of the test set
     this.views = models.map((model, i) => new ModelView(this, model, i));
     this.find(".switch").hidden = models.length < 2;
     this.controls();
@@ -53,7 +55,10 @@ class GonDraw extends LiveElement {
   }
 
   controls() {
-    thumbs(this.find(".starts"), this.starts, this.size, "Starting digit", (i) => this.choose(i));
+    const [written, tests] = [this.starts.slice(0, this.written), this.starts.slice(this.written)];
+    thumbs(this.find(".starts"), written, this.size, "Starting digit", (i) => this.choose(i));
+    thumbs(this.find(".tests"), tests, this.size, "Test image", (i) => this.choose(this.written + i));
+    this.find(".tests").hidden = !tests.length;
     this.find(".clear").addEventListener("click", () => this.change(() => 0));
     this.t = this.find(".t");
     this.t.addEventListener("input", () => this.redraw());

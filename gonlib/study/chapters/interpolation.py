@@ -10,7 +10,7 @@ from ...runs.kept import collected
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, evenly, known_paths, mean_image, paths, smoothness
-from ..numbers import number, say
+from ..numbers import Html, linked, number, say
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
 
@@ -107,6 +107,22 @@ def sentences(smooth: pd.DataFrame) -> list[str]:
     lines.append(
         f"Off the true path beyond what reconstruction alone is off: slerp {beyond[0]}, lerp {beyond[1]}, on average over "
         f"{len(off)} changes. Slerp is nearer than lerp in {nearer} of them.")
+    return lines
+
+
+def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
+    """The claim, and how the paths of the tables "smoothness" compare with each other and with a cross-fade."""
+    lines = [say("The paper: on a great circle between two latents, pictures vary in shape, size and rotation.")]
+    for source, table in (("Recorded", full), ("This build", smooth)):
+        if table.empty:
+            continue
+        monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))
+        shares = linked(f"{monotone.slerp:.0%}", table.drop_duplicates("hash"))
+        lines.append(say("{}, {}: the path on the great circle passes the true views in order for {} of pairs, the straight "
+                         "one for {}; its largest jump is {} of the way, a cross-fade's {}.", source,
+                         ", ".join(table.column.unique()), shares, f"{monotone.lerp:.0%}", f"{jump.slerp:.0%}",
+                         f"{jump.pixels:.0%}"))
+    lines.append(say("A straight path is exactly the reconstruction of the cross-fade of the two images."))
     return lines
 
 

@@ -12,10 +12,11 @@ from .. import judging
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, by_column, graded, rule, where
 from ..measures import agreement, nearest
-from ..numbers import linked, say
+from ..numbers import Html, linked, say
 
 IMAGES = 2000  # images that are encoded, and samples that are measured
 SHOWN = 16  # samples kept as pictures
+PROJECTIONS = "random projections"
 BINS = np.linspace(-4, 4, 65)  # of standardised latents
 
 
@@ -106,7 +107,7 @@ def normality_summary(runs: pd.DataFrame) -> pd.DataFrame:
     table = collected(runs, "normality")
     if table.empty:
         return table
-    table["model"] = table.model.where(table.kind == "latents", "random projections")
+    table["model"] = table.model.where(table.kind == "latents", PROJECTIONS)
     table = table.assign(skewness=table.skewness.abs(), excess=table.excess.abs(), rejected=table.p < 0.01)
     names = {"skewness": "|skewness|", "excess": "|excess kurtosis|", "departure": "departure", "rejected": "rejected"}
     return table.groupby(["column", "model"], sort=False)[list(names)].mean().rename(columns=names).round(3)
@@ -130,6 +131,49 @@ def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:
     means = table.groupby(["column", "row"], sort=False)[["samples", "normal pixels", "test images"]].mean()
     way = (means["samples"] - means["normal pixels"]) / (means["test images"] - means["normal pixels"])
     return means.round(3).assign(**{"of the way": way.map("{:.0%}".format)}).rename_axis(["data", "model"])
+
+
+def normality_sentences(runs: pd.DataFrame) -> list[Html]:
+    """For each data set, how the models' latents depart from normal, beside random projections of the pixels."""
+    table, lines = normality_summary(runs), []
+    for column in table.index.unique("column") if len(table) else ():
+        here = table.loc[column].departure
+        models = [name for name in here.index if name != PROJECTIONS]
+        part = runs[(runs.column == column) & runs.model.isin(models)]
+        told = ", ".join(f"{name} {here[name]:.3f}" for name in models)
+        lines.append(say("{}: mean departure from normal {}; random projections of the pixels {:.3f}.", column,
+                         linked(told, part), here[PROJECTIONS]))
+    return lines
+
+
+def shape_sentences(runs: pd.DataFrame) -> list[Html]:
+    """For each data set and stop, how far samples are on the way from normal pixels to test images."""
+    table = shape_summary(runs)
+    return [say("{}, {}: {} of the way from normal pixels to test images.", column, row,
+                linked(one["of the way"], runs[(runs.column == column) & (runs.row == row)]))
+            for (column, row), one in table.iterrows()]
+
+
+def in_short(full: pd.DataFrame, runs: pd.DataFrame, early: pd.DataFrame) -> list[Html]:
+    """The claims, and what the first recorded data set and the first of this build say of them."""
+    lines = [say("The paper: a GON's latents are approximately normal after 800 steps, a VAE's significantly less so.")]
+    for source, told in (("Recorded", normality_sentences(full)), ("This build", normality_sentences(runs)),
+                         ("Samples of this build", shape_sentences(early))):
+        lines += [say("{}, {}", source, told[0])] if told else []
+    return lines
+
+
+def take_away(runs: pd.DataFrame) -> list[Html]:
+    """Whether latents are nearer to normal than random sums of pixels."""
+    table = normality_summary(runs)
+    if table.empty:
+        return [say("Nothing has been measured.")]
+    means = table.groupby("model").departure.mean()
+    nearer = [name for name in means.index if name != PROJECTIONS and means[name] < means[PROJECTIONS]]
+    told = f"Nearer to normal than random sums of pixels: {', '.join(nearer)}" if nearer else (
+        "No model's latents are nearer to normal than random sums of pixels")
+    return [say("{}. Sums of many pixels are near normal by themselves, so a histogram that looks normal is no evidence "
+                "that a model has learned it: compare with random sums.", told)]
 
 
 @rule("C19", "latents", says="the implicit GON's latents have a mean |skewness| under 0.5 and |excess kurtosis| under 1, "

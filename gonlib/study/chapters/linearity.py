@@ -9,17 +9,29 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from ...data import as_float
 from ...method.likelihoods import LIKELIHOODS
 from ...method.models import build
 from ...training.config import Config
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule
+from ..measures import evenly
 from ..numbers import say
 
 FORMS = {"reference": False, "fast": True}  # name: the inference rule's `exact`
 
+SHOWN = 12  # test images kept as pictures
+
+
+@torch.no_grad()
+def pictures(model, data, config):
+    """Some test "images" from all over the set, and what the model makes of each alone ("reconstructed")."""
+    shown = as_float(evenly(data.test, SHOWN))
+    return {"images": shown, "reconstructed": model.reconstruct(shown)}
+
+
 gon = Experiment("gon", "Equation 8: a GON, with and without gradients through the latent",
-                 models("GON", "1 step, detached"))
+                 models("GON", "1 step, detached"), keep=pictures)
 
 
 def expected_costs(config, batch):

@@ -9,6 +9,8 @@ from ...runs.kept import collected
 from ..experiment import experiment
 from ..judging import done, where
 from ..measures import mean_image
+from ..numbers import Html, linked, say
+from ..pictures import learned, reached
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images
@@ -95,11 +97,22 @@ def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
     return table[table.hash == table.hash.iloc[0]] if len(table) else table
 
 
-def noise_sentences(noise: pd.DataFrame) -> list[str]:
+def noise_sentences(noise: pd.DataFrame) -> list[Html]:
     """What the largest shares do to latents and pictures, from `noise_of`."""
-    return [f"{row.fraction:.4f} of the coordinates: relative variance {row.variance:.3g} (predicted "
-            f"{row.predicted:.3g}); the error of reconstructions grows from {row.full_error:.2f} to {row.error:.2f}."
+    return [say("{} of the coordinates: relative variance {} (predicted {}); the error grows from {} to {}.",
+                f"{row.fraction:.4g}", linked(f"{row.variance:.3g}", noise[:1]), f"{row.predicted:.3g}",
+                f"{row.full_error:.2f}", f"{row.error:.2f}")
             for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
+
+
+def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> list[Html]:
+    """What sampling does to a latent, which integral needs the denser grid, and whether large images were learned."""
+    lines = noise_sentences(noise)[:1] + compare(runs)[:1]
+    for one in large[large.state == "done"].itertuples():
+        verdict = "the pictures are learned" if learned(one.run) else "so few steps do not learn the pictures"
+        lines.append(say("{} × {} pixels: a step takes {} ms; {}, {}.", one.config.size, one.config.size, f"{one.ms:.0f}",
+                         reached(one.run), verdict))
+    return lines
 
 
 def large_sentences(large: pd.DataFrame, small: pd.DataFrame) -> list[str]:
@@ -108,8 +121,8 @@ def large_sentences(large: pd.DataFrame, small: pd.DataFrame) -> list[str]:
     for run in done(with_times(large)).itertuples():
         c, points = run.config, run.config.size**2
         inner, outer = (f"{round(share * points):,}" for share in (c.inner_fraction, c.outer_fraction))
-        lines.append(f"{c.size} x {c.size}: {inner} of {points:,} coordinates in the inner, {outer} in the outer integral; "
-                     f"{run.ms:.1f} ms per step at batch {c.batch_size}. {run.run.summary()}")
+        lines.append(f"{c.size} × {c.size}: {inner} of {points:,} coordinates in the inner, {outer} in the outer integral; "
+                     f"{run.ms:.1f} ms per step at batch {c.batch_size}.")
         for full in where(done(with_times(small)), inner_fraction=1.0, outer_fraction=1.0)[:1].itertuples():
             each = full.ms / (full.config.batch_size * full.config.size**2)
             whole = each * c.batch_size * points
@@ -133,6 +146,8 @@ def compare(runs):
             continue
         ratio = inner_only / outer_only
         worse = "the inner" if ratio > 1.05 else "the outer" if ratio < 1 / 1.05 else "neither"
-        lines.append(f"{column}, share {share:g}: full grid {whole:.2f}; inner sampled {inner_only:.2f}, outer sampled "
-                     f"{outer_only:.2f}: sampling {worse} costs more.")
+        mine = done[[r.column == column and r.config.inner_fraction == share and r.config.outer_fraction == 1
+                     for r in done.itertuples()]]
+        lines.append(say("{}, share {}: full grid {}; inner sampled {}, outer sampled {}: sampling {} costs more.", column,
+                         f"{share:g}", f"{whole:.2f}", linked(f"{inner_only:.2f}", mine), f"{outer_only:.2f}", worse))
     return lines

@@ -9,7 +9,9 @@ from .. import judging
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, mean_image, nearest
-from ..numbers import linked, say
+from ..numbers import Html, conditions, linked, say
+from ..pictures import begun, learned
+from ..pictures import mean_image as pictures_mean
 
 SHOWN = 16  # samples kept as pictures
 MEASURED = 1000  # samples that are measured
@@ -58,11 +60,33 @@ def beside_nearest(runs, n=12):
 
 def measured(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean `diversity` of each model's samples on each data set."""
-    table = kept.collected(runs, "diversity")
+    table = kept.collected(begun(runs), "diversity")
     if table.empty:
         return table
     means = table.groupby(["column", "row"], sort=False)[["spread", "novelty", "variety"]].mean()
     return means.round(2).rename_axis(["data", "model"])
+
+
+def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
+    """The claim, and the measures of the variational GONs' samples, recorded and of this build."""
+    lines = [say("The paper: samples are diverse and often contain fine details.")]
+    for source, some in (("Recorded", full), ("This build", runs)):
+        for found in judging.kept(where(begun(some), model="VGON"), "diversity"):
+            spread, novelty = found.table.spread.mean(), found.table.novelty.mean()
+            lines.append(say("{}, {}: samples of a variational GON are {} times as far apart as test images, and {} times "
+                             "as far from the nearest training image.", source, found.title,
+                             linked(f"{spread:.2f}", found.runs), f"{novelty:.2f}"))
+    return lines
+
+
+def lengths(runs: pd.DataFrame) -> list[Html]:
+    """How runs that are sampled were made, and which of them reconstruct no better than the mean image."""
+    lines = [say("{}.", conditions(begun(runs)))] if len(begun(runs)) else []
+    for one in begun(runs).itertuples():
+        if not learned(one.run):
+            lines.append(say("{}, {}: this short run has not learned its pictures: its error is {}, the mean image's {}.",
+                             one.row, one.column, f"{one.test_error:.1f}", f"{pictures_mean(one.run):.1f}"))
+    return lines
 
 
 @rule("C13", "samples", "samples-9b", says="two samples of a VGON are at least 0.8 times as far apart as two test images, "

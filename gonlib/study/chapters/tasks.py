@@ -15,7 +15,7 @@ from ..experiment import experiment, title
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy
 from ..measures import evenly, mean_image
-from ..numbers import number, say
+from ..numbers import Html, linked, number, say
 
 POINTS = 1000  # test images whose latents are kept
 SHOWN = 8  # test images kept as pictures
@@ -86,14 +86,30 @@ def conversion(dataset, sources=("from_edges", "from_left"), colour_sources=("fr
     return [{"model": name, "task": source} for source in chosen for name in models]
 
 
-def ceiling_sentences(runs: pd.DataFrame) -> list[str]:
+def in_short(full: pd.DataFrame, runs: pd.DataFrame, converted: pd.DataFrame) -> list[Html]:
+    """What a classifier of few latents reaches beside its ceiling, and who wins at conversion."""
+    lines = [say("The paper: the latents of a classifier GON, squeezed into two numbers, show the classes.")]
+    for source, some in (("Recorded", full), ("This build", runs)):
+        if told := ceiling_sentences(some):
+            lines.append(say("{}, {}", source, told[0]))
+    lines.append(say("A GON classifier is exactly softmax regression of low rank, so that regression is its ceiling."))
+    errors = converted_errors(converted)
+    if {"GON", "AE"} <= set(errors):
+        wins = (errors["GON"] < errors["AE"]).sum()
+        lines.append(say("Conversion, in this build: the GON has the lower error in {} of {} tasks, the autoencoder in {}.",
+                         wins, len(errors), len(errors) - wins))
+    return lines
+
+
+def ceiling_sentences(runs: pd.DataFrame) -> list[Html]:
     """For each number of latents, the best GON's accuracy beside that of softmax regression."""
     lines = []
     ceilings = collected(runs, "ceiling")
     for column, part in ceilings.groupby("column", sort=False) if len(ceilings) else ():
         best = part.loc[part.test_accuracy.idxmax()]
-        lines.append(f"{column}: the best GON here classifies {best.test_accuracy:.1%} of the test images rightly; softmax "
-                     f"regression of the same rank {best.ceiling:.1%}, of any rank {best.linear:.1%}.")
+        ours = linked(f"{best.test_accuracy:.1%}", part[part.hash == best.hash][:1])
+        lines.append(say("{}, {}: the best GON gets {} of the test images right; softmax regression of the same rank {}, of "
+                         "any rank {}.", best.dataset, column, ours, f"{best.ceiling:.1%}", f"{best.linear:.1%}"))
     return lines
 
 

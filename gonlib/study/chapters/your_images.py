@@ -3,12 +3,19 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.colors import hsv_to_rgb
 from PIL import Image
 
-from ...data.builtin import patches
+from ...data import as_bytes, as_float
+from ...data.builtin import shapes_images
 from ...files import disk_space
 from ...runs.provenance import repository_root
 from ..experiment import experiment
+from ..measures import mean_image
+from ..numbers import Html, number, say
 
 
 @experiment("your-images", "A convolutional and an implicit GON on any folder of images")
@@ -16,18 +23,42 @@ def your_images(dataset):
     return [{"model": "convolutional GON"}, {"model": "implicit GON"}]
 
 
-def example_folder(images=480, side=48):
-    """Write crops of scikit-learn's two photographs, side x side pixels, as PNG files, once; returns "folder:PATH".
+def eggs(count, side):
+    """Pictures (count, 3, side, side) of one kind of object: an egg of some size, place, tilt and colour, lit from above."""
+    random = np.random.default_rng(0)
+    ranges = {"radius": (0.25, 0.42), "x": (0.4, 0.6), "y": (0.4, 0.6), "rotation": (0, 180)}
+    factors = {name: random.uniform(*span, count).astype(np.float32) for name, span in ranges.items()}
+    shape = as_float(shapes_images(factors | {"shape": np.zeros(count, int), "grey": np.ones(count, np.float32)}, side))
+    colours = hsv_to_rgb(np.stack([random.uniform(size=count), np.full(count, 0.7), np.ones(count)], 1))
+    egg, ground = torch.tensor(colours).float()[..., None, None], torch.tensor([0.25, 0.3, 0.35])[:, None, None]
+    light = torch.linspace(1, 0.45, side)[:, None]
+    return as_bytes((shape * egg + (1 - shape) * ground) * light)
 
-    The folder is build/example-images, PATH is relative to the working folder. Every tenth file, which `data.load`
-    takes for the test, is cut from parts of the photographs that the others do not touch.
+
+def example_folder(images=480, side=48):
+    """Write pictures of eggs as PNG files, once; returns "folder:PATH".
+
+    The folder is build/example-eggs, PATH is relative to the working folder.
     """
-    folder = (repository_root() or Path.cwd()) / "build" / "example-images"
+    folder = (repository_root() or Path.cwd()) / "build" / "example-eggs"
     with disk_space(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if len(list(folder.glob("*.png"))) != images:
-            arrays = patches(side)
-            train, test = iter(arrays["train_images"]), iter(arrays["test_images"])
-            for number in range(images):
-                Image.fromarray(next(test if number % 10 == 9 else train)).save(folder / f"{number:04d}.png")
+            for i, picture in enumerate(eggs(images, side)):
+                Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / f"{i:04d}.png")
     return f"folder:{os.path.relpath(folder)}"
+
+
+def in_short(runs: pd.DataFrame, images) -> list[Html]:
+    """What the two models have learned of a folder's images, beside the mean image."""
+    mean = float(mean_image(images).error.iloc[0])
+    counts = (f"{len(part):,}" for part in (images.train, images.test))
+    about = [say("{} training and {} test images of {} × {} pixels; the mean image's error is {}.", *counts, images.size,
+                 images.size, f"{mean:.1f}")]
+    for row, part in runs.groupby("row", sort=False):
+        one = part.iloc[0]
+        if one.state == "done":
+            judged = "" if one.test_error < mean else ": it has not learned them"
+            about.append(say("The {} reaches an error of {} in {} steps{}.", row, number(part, "test_error"),
+                             f"{one.steps:,.0f}", judged))
+    return about

@@ -50,7 +50,8 @@ def missing(name):
     (lambda runs: first_minute.sentences(runs, [3]), "first-minute"), (generalisation.with_gap, "generalisation"),
     (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
-    (latents.fitted_pictures, "latents-early"),
+    (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
+    (latents.shape_sentences, "latents-early"), (implicit.yardsticks, "implicit"),
     (monte_carlo.noise_of, "monte-carlo"), (monte_carlo.compare, "monte-carlo"), (monte_carlo.with_times, "monte-carlo"),
     (lambda runs: monte_carlo.large_sentences(runs, runs), "monte-carlo-large"),
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
@@ -75,6 +76,15 @@ def test_of_empty_tables_nothing_is_concluded():
     assert super_resolution.score_sentences(NOTHING) == super_resolution.detail_sentences(NOTHING) == []
     assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING) == []
     assert settings.nearest_sentences(NOTHING) == settings.unexplained_sentences(NOTHING) == []
+
+
+def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
+    nothing = [missing(name) for name in ("implicit", "samples", "latents", "classifier", "classifier-conversion")]
+    found, sampled, spread, classes, converted = nothing
+    for lines in (implicit.in_short(found, found), samples.in_short(sampled, sampled),
+                  latents.in_short(spread, spread, found), super_resolution.in_short(NOTHING, NOTHING),
+                  interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
+        assert lines[0].startswith("The paper: ") and len(lines) <= 2
 
 
 def test_where_no_true_views_are_known_chapter_16_says_so():

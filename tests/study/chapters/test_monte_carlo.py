@@ -24,10 +24,10 @@ def test_measured_variance_is_the_predicted_one():
 def test_sentences_name_the_integral_that_must_be_denser():
     def run(inner, outer, error, state="done"):
         config = Config(decoder="siren", inner_fraction=inner, outer_fraction=outer)
-        return {"column": "32 px", "state": state, "test_error": error, "config": config}
+        return {"column": "32 px", "hash": "a", "state": state, "test_error": error, "config": config}
 
     runs = [run(1, 1, 2.0), run(0.25, 0.25, 4.0), run(0.25, 1, 3.0), run(0.1, 1, 3.0), run(1, 0.25, 2.5), run(1, 0.1, 3.1),
             run(0.5, 1, 9.0), run(1, 0.5, 9.0, "failed")]
-    first, second = compare(pd.DataFrame(runs))
+    first, second = (line.striptags() for line in compare(pd.DataFrame(runs)))
     assert "share 0.25: full grid 2.00; inner sampled 3.00, outer sampled 2.50: sampling the inner costs more" in first
     assert "share 0.1" in second and "sampling neither costs more" in second

@@ -1,0 +1,181 @@
+"""The landing page: what was found, in sentences with linked numbers; the claims as tiles; the paper's data."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..runs import kept
+from ..runs.run import Run
+from ..study import registry
+from ..study.judging import compare, done, where
+from ..study.ledger import VERDICTS, Verdict, judge_all
+from ..study.linear import components_for, recorded_pca_error
+from ..study.numbers import Html, linked, number, reached, say
+from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2
+from ..study.pictures import learned
+from .live import recorded_for, written_digits
+
+TOPICS = {  # what each claim is about, in two or three words
+    "C1": "lowest error", "C2": "GON against GLO", "C3": "detaching hurts", "C4": "one step suffices",
+    "C5": "more detached steps", "C6": "VGON against VAE", "C7": "every latent size", "C8": "smaller gap",
+    "C9": "activations", "C10": "few parameters", "C11": "super-resolution", "C12": "interpolation",
+    "C13": "diverse samples", "C14": "the first 3 seconds", "C15": "stable training", "C16": "depth and width",
+    "C17": "the origin", "C18": "classifier", "C19": "normal latents", "C20": "early stopping", "C21": "GLO's cost",
+    "C22": "linear encoder",
+}
+SHOWN = 8  # images of a data set
+
+
+def tiles() -> Html:
+    """The claims as tiles that open their rows of the ledger: what runs on the paper's data say, finished or on the way."""
+    found, counts = [], dict.fromkeys(VERDICTS, 0)
+    tile = Html('<li><a class="tile {}" href="22-ledger.html#claim-{}" title="{}: {}"><b>{}</b> {}<span>{}</span></a></li>')
+    for full, part, _ in judge_all(list(CLAIMS), {}):
+        shown = part if full.verdict == "not yet run" else full
+        claim, kind = shown.claim, shown.verdict.replace(" ", "-")
+        counts[shown.verdict] += 1
+        found.append(tile.format(kind, claim, CLAIMS[claim][0], shown.label, claim, TOPICS[claim], _in_short(shown)))
+    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return say('<ul class="tiles">{}</ul><p class="note">{}. <em>So far</em>: from runs that are still to be trained '
+               "longer. <em>In part</em>: not on all of the paper's data sets or settings.</p>", Html("").join(found), total)
+
+
+def _in_short(verdict: Verdict) -> str:
+    """The verdict in a word or two."""
+    if verdict.verdict == "not yet run" or verdict.scope == "exact":
+        return verdict.verdict
+    return f"{verdict.verdict} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
+
+
+def pictures() -> list[tuple[str, Tensor]]:
+    """Rows of test images of the paper's data and of what recorded GONs make of them, as far as there are such runs."""
+    runs = [*recorded_for("gon").run.dropna()[:1], *registry.recorded("table1", models=["GON"]).run.dropna(),
+            *registry.recorded("implicit").run.dropna()]
+    rows: dict[str, tuple] = {}
+    for run in (run for run in runs if learned(run)):
+        images, made = (_first(run, *names) for names in (("images",), ("reconstructed", "reconstructions")))
+        if images is not None and made is not None:
+            name = DATASETS.get(run.config.dataset.partition("@")[0], run.config.dataset)
+            rows.setdefault(name, ((name, images[:SHOWN]), (f"GON, {run.config.latents} latents", made[:SHOWN])))
+    return kept.alike([row for pair in rows.values() for row in pair])
+
+
+def _first(run, *names):
+    """The pictures kept under the first of some names that there are, or None."""
+    return next((strip for name in names if (strip := kept.pictures(run, name)) is not None), None)
+
+
+def findings() -> Html:
+    """What the book found, six items; numbers that no run has made yet are left out."""
+    full = registry.recorded("table1")
+    items = [_one_matrix(), _at_the_origin(), _who_wins(full, registry.recorded("settings-length")), _yardstick(full),
+             _detached(full), _likelihood(registry.recorded("table2"))]
+    return say('<ol class="findings">{}</ol>', Html("").join(say("<li>{}</li>", item) for item in items))
+
+
+def _page(name, text):
+    return say('<a href="{}.html">{}</a>', name, text)
+
+
+def _verdict(claim):
+    """What the ledger says of a claim, as a verb of a sentence and a link to its row."""
+    full, part, _ = judge_all([claim], {})[0]
+    shown = part if full.verdict == "not yet run" else full
+    word = {"mixed": "is mixed", "not yet run": "is not yet run"}.get(shown.verdict, shown.verdict)
+    return say('<a href="22-ledger.html#claim-{}">{} {}</a>', claim, word, shown.part)
+
+
+@torch.no_grad()
+def _one_matrix():
+    text = say("<b>The encoder is one matrix.</b> With one gradient step and a squared error the latent is z = Mx + b, and "
+               "M is the transpose of the decoder's derivative at the origin ({}). ",
+               _page("03-encoder-is-a-matrix", "chapter 3"))
+    runs = recorded_for("gon")
+    for run in (Run(one.folder) for one in runs.run.dropna()[:1]):
+        model, x = run.load_model(), written_digits(run.config.size)
+        (matrix, offset), z = model.encoder_matrix(), model.encode(x)
+        apart = float((x.flatten(1) @ matrix.T + offset - z).norm() / z.norm())
+        text += say("Of the model above it has {} numbers, and the two ways to its latents differ by {} of their length. ",
+                    f"{matrix.shape[0]} × {matrix.shape[1]:,}", linked(f"{apart:.0e}", runs[:1]))
+    return text + say("So a straight line between two latents is the reconstruction of a cross-fade ({}), and a GON that "
+                      "classifies is softmax regression of low rank ({}).", _page("16-interpolation", "16"),
+                      _page("18-classifier", "18"))
+
+
+def _at_the_origin():
+    text = say("<b>Batch normalisation divides by √ε at the origin.</b> All images share that point, so their variance "
+               "there is 0, and it multiplies by {}. This sets the latents' scale, freezes further steps ({}), and makes "
+               "the usual evaluation mode ruinous ({})", f"{1 / math.sqrt(1e-5):.0f}", _page("06-steps-and-gap", "6"),
+               _page("08-batch-normalisation", "8"))
+    for runs in (registry.recorded("batch-normalisation"), registry.stored("batch-normalisation")):
+        modes = [done(where(runs, evaluation=mode), "test_error") for mode in ("batch", "running")]
+        if all(len(part) for part in modes):
+            side, column = modes[0].config.iloc[0].size, modes[0].column.iloc[0]
+            return text + say(": running statistics make an error of {} one of {} ({}, {} × {}).",
+                              *(number(part, "test_error") for part in modes), column, side, side)
+    return text + "."
+
+
+def _who_wins(table1, lengths):
+    said = {verdict: [] for verdict in ("holds", "fails", "undecided")}
+    lengths = where(lengths, change=("64 latents", "32 latents"))
+    for column, here in [*_columns(table1), *_columns(lengths)]:
+        gon, ae = (done(where(here, model=name), "test_error") for name in ("GON", "AE"))
+        if len(gon) and len(ae):
+            outcome = compare(gon.test_error, ae.test_error).verdict
+            when = f" {reached(gon)}" if (gon.epoch < gon.asked).any() else ""
+            errors = (number(part, "test_error") for part in (gon, ae))
+            said[outcome].append(say("{} {} against {}{}", column, *errors, when))
+    ahead = {"holds": "The GON is ahead on {}. ", "fails": "The autoencoder is ahead on {}. ",
+             "undecided": "Too close to call: {}. "}
+    text = Html("").join(say(ahead[outcome], Html("; ").join(each)) for outcome, each in said.items() if each)
+    return say("<b>Who wins depends on when one looks.</b> The GON's test error against that of an autoencoder with twice "
+               "the parameters: {}The order changes with the epoch ({}) and the settings ({}). That the GON is ahead at "
+               "every number of latents {}.", text, _page("04-table1", "4"), _page("12-settings", "12"), _verdict("C7"))
+
+
+def _columns(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield from (runs.groupby("column", sort=False) if len(runs) else ())
+
+
+def _yardstick(table1):
+    stated = {name: components_for(name, error) for name, (error, _) in TABLE1["GON"].items()}
+    counts = [f"{count} on {DATASETS[name]}" for name, count in stated.items() if count and name != "coil20"]
+    text = say("<b>Plain PCA is a hard yardstick.</b> The components that it needs for the errors of the paper's GONs: {}",
+               ", ".join(counts))
+    ours = []
+    for column, here in _columns(done(where(table1, model="GON"), "test_error")):
+        pca = recorded_pca_error(here.dataset.iloc[0], here.config.iloc[0].latents)
+        ours += [] if pca is None else [say("{} {} against {}", column, f"{pca:.2f}", number(here, "test_error"))]
+    if ours:
+        text += say(". With as many as our GONs have latents, its error against theirs is: {}", Html(", ").join(ours))
+    return text + say(" ({}).", _page("12-settings", "12"))
+
+
+def _detached(table1):
+    text = say("<b>Cutting the gradient through the latent hurts, but ten such steps need not.</b> The paper has both far "
+               "behind ({})", _page("06-steps-and-gap", "6"))
+    here = where(table1, dataset="coil20")
+    parts = [done(where(here, model=name), "test_error") for name in ("GON", "1 step, detached", "10 steps, detached")]
+    if not all(len(part) for part in parts):
+        return text + "."
+    stated = [TABLE1[name]["coil20"][0] for name in ("GON", "1 step, detached", "10 steps, detached")]
+    where_to = "below" if parts[2].test_error.mean() < parts[0].test_error.mean() else "above"
+    return text + say(": on COIL-20 {} and {} against {}. Here one detached step ends at {}, ten at {}, {} the GON's {}: "
+                      "that more of them repair nothing {}.", *stated[1:], stated[0],
+                      *(number(part, "test_error") for part in parts[1:]), where_to, number(parts[0], "test_error"),
+                      _verdict("C5"))
+
+
+def _likelihood(table2):
+    values = [value for row in TABLE2.values() for value, _ in row.values()]
+    text = say("<b>Table 2 does not come from the released likelihood.</b> Under the script's Bernoulli a model that has "
+               "learned nothing has exactly 1 bit per dimension; the paper's values are {} to {}", min(values), max(values))
+    ours = done(where(table2, dataset="coil20", model="VGON", likelihood="bernoulli"), "test_bits")
+    if len(ours):
+        stated = TABLE2["VGON"]["coil20"][0]
+        text += say(". On COIL-20 it gives {} where the paper has {}", number(ours, "test_bits"), stated)
+    return text + say(" ({}).", _page("05-table2", "5"))
