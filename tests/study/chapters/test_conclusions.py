@@ -51,7 +51,7 @@ def missing(name):
     (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
     (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
-    (latents.shape_sentences, "latents-early"), (implicit.yardsticks, "implicit"),
+    (latents.shape_sentences, "latents-early"), (latents.stops, "latents-early"), (implicit.yardsticks, "implicit"),
     (monte_carlo.noise_of, "monte-carlo"), (monte_carlo.compare, "monte-carlo"), (monte_carlo.with_times, "monte-carlo"),
     (lambda runs: monte_carlo.large_sentences(runs, runs), "monte-carlo-large"),
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
