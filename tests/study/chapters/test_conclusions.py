@@ -46,6 +46,7 @@ def missing(name):
     (activations.factors, "activations"), (lambda runs: architectures.sentences({"filters": runs}), "architectures-filters"),
     (lambda runs: architectures.trends({"filters": runs}), "architectures-filters"),
     (generalisation.at_equal_fit, "generalisation"), (normalisation.paired_sentences, "batch-normalisation"),
+    (first_minute.with_snapshots, "first-minute"),
     (lambda runs: first_minute.sentences(runs, [3]), "first-minute"), (generalisation.with_gap, "generalisation"),
     (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
