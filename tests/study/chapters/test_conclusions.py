@@ -62,7 +62,8 @@ def missing(name):
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
     (samples.beside_nearest, "samples"),
-    (settings.residuals, "settings"), (settings.schedules, "settings"), (steps_and_gap.further, "more-steps"), (tasks.ceiling_sentences, "classifier"),
+    (settings.residuals, "settings"),
+    (settings.schedules, "settings"), (steps_and_gap.further, "more-steps"), (tasks.ceiling_sentences, "classifier"),
     (tasks.both_sentences, "classifier-both"), (tasks.converted_pictures, "classifier-conversion"),
     (tasks.converted_errors, "classifier-conversion"),
 ])
