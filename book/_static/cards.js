@@ -35,7 +35,7 @@
       const epoch = asked && asked < run.reached ? `${asked} (of ${run.reached})` : `${run.reached} of ${Math.max(run.epochs, run.reached)}`;
       return [make("a", { href: `runs.html#run-${run.hash}` }, run.hash.slice(0, 8)), [run.row, run.column].filter(Boolean).join(", "),
         String(run.seed), ...(values.length ? [short(Number(values[i]))] : []), epoch, seconds.toFixed(0),
-        `${made.device}, ${made.started.slice(0, 10)}`];
+        `${made.device.replaceAll("(R)", "")}, ${made.started.slice(0, 10)}`];
     }));
   }
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .kernel import PACKAGE, environment
@@ -60,7 +61,7 @@ def _write_sources(book: Path, source: Path, executed: Path, names: list[str]) -
             (source / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
         elif (book / f"{name}.md").is_file():
             text = (book / f"{name}.md").read_text(encoding="utf-8")
-            text = re.sub(r"<!-- modules: (\w+) -->", lambda wing: modules(wing[1]), text)
+            text = re.sub(r"<!-- modules: (\w+) ?(.*) -->", lambda found: modules(found[1], found[2].split()), text)
             text = re.sub(r"<!-- code: (\S+) -->", lambda file: _quoted(book.parent / file[1]), text)
             if "<!-- runs -->" in text:
                 text = text.replace("<!-- runs -->", _runs_section(book, executed, names))
@@ -153,10 +154,17 @@ def readable(path: Path, executed: Path) -> dict:
         elif "parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": "parameters", "code_prompt_hide": "hide the parameters"}
-            if about:
-                cells.append(_markdown(_made_with(about, _runs_in_words(page))))
+    if about:
+        cells.insert(_place_of_parameters(cells), _markdown(_made_with(about, _runs_in_words(page))))
     page["cells"] = cells
     return page
+
+
+def _place_of_parameters(cells: list[dict]) -> int:
+    """Where a page says what it was made with: behind what it says in short, or else behind its parameters."""
+    marks = [i for i, cell in enumerate(cells) if 'class=\\"admonition in-short' in json.dumps(cell.get("outputs", []))]
+    marks += [i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
+    return marks[0] + 1 if marks else len(cells)
 
 
 def _made_accessible(cell: dict) -> None:
@@ -222,11 +230,13 @@ def code_span(text: str) -> str:
     return f"{fence} {' '.join(text.split())} {fence}"
 
 
-def modules(wing: str) -> str:
-    """Markdown that documents each file of a wing of the library, under a heading of its own."""
+def modules(wing: str, first: Sequence[str] = ()) -> str:
+    """Markdown that documents each file of a wing of the library, under a heading of its own, some `first`."""
     names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
              for path in sorted((PACKAGE / wing).rglob("[a-z]*.py"))]
-    return "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in names)
+    leading = [f"{PACKAGE.name}.{wing}.{name}" for name in first]
+    ordered = leading + [name for name in names if name not in leading]
+    return "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in ordered)
 
 
 def _jupyter_book(root: Path, source: Path, out: Path) -> tuple[list[str], bool]:

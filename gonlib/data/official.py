@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from .. import files
 from .builtin import Arrays, split
 from .images import square
 
@@ -169,7 +171,8 @@ def celeba(root: Path) -> Arrays:
     folder, arrays = root / "celeba", {}
     archive, unpacked = folder / "img_align_celeba.zip", folder / "img_align_celeba"
     parts, people = (_celeba_table(folder / name) for name in ("list_eval_partition.txt", "identity_CelebA.txt"))
-    if not archive.exists() and not unpacked.is_dir():
+    # whoever unpacked it may have been stopped: then the folder is left alone
+    if not archive.exists() and not (unpacked.is_dir() and parts.keys() <= set(os.listdir(unpacked))):
         _fetch_celeba(archive)
     with _unzipped(archive) if archive.exists() else contextlib.nullcontext() as opened:
         for part, number in (("train", 0), ("test", 2)):
@@ -185,12 +188,9 @@ def _fetch_celeba(path: Path) -> None:
     from torchvision.datasets.celeba import CelebA, download_file_from_google_drive
 
     number = next(number for number, _, name in CelebA.file_list if name == path.name)
-    partial = path.with_name(path.name + ".part")
-    try:
-        download_file_from_google_drive(number, path.parent, partial.name, CELEBA_MD5[path.name])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as fresh:
+        download_file_from_google_drive(number, path.parent, fresh.name, CELEBA_MD5[path.name])
 
 
 def _celeba_table(path: Path) -> dict[str, int]:
@@ -270,14 +270,14 @@ def coil20(root: Path) -> Arrays:
     if not archive.exists():
         fetch(COIL20_URL, archive)
     images = np.zeros((1440, 128, 128), np.uint8)
-    with _unzipped(archive) as files:
-        names = {tuple(map(int, found.groups())): name for name in files.namelist()
+    with _unzipped(archive) as opened:
+        names = {tuple(map(int, found.groups())): name for name in opened.namelist()
                  if (found := re.search(r"(?:^|/)obj(\d+)__(\d+)\.png$", name))}
         wanted = [(thing, view) for thing in range(1, 21) for view in range(72)]
         if sorted(names) != wanted:
             raise ValueError(f"{archive} does not hold obj1__0.png to obj20__71.png")
         for row, key in enumerate(tqdm(wanted, "coil20")):
-            picture = _open(_member(files, names[key]), (128, 128))
+            picture = _open(_member(opened, names[key]), (128, 128))
             if picture.mode != "L":
                 raise ValueError(f"{names[key]} in {archive} is not a grey image of 128 x 128 pixels")
             images[row] = np.asarray(picture)

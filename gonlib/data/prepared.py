@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from .. import files
 from ..errors import UserError
 from .builtin import Arrays
 from .paths import described, stamp, unreadable
@@ -37,16 +37,12 @@ def prepare(name: str, entry: Entry, path: Path) -> None:
     Raises:
         UserError: if that fails, saying which files to fetch and where to put them.
     """
-    root, partial = path.parent.parent, path.with_name(path.name + ".part")
+    root = path.parent.parent
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_name(f".{name}.lock")):
-            if path.exists():  # another process made it meanwhile
-                return
-            try:
-                _write(path, partial, entry, entry.make(root))
-            finally:
-                partial.unlink(missing_ok=True)
+            if not path.exists():  # else another process made it meanwhile
+                _write(path, entry, entry.make(root))
     except Exception as fault:  # readers of broken files raise all kinds
         if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(f"no space is left on the disk of {root} to prepare the data set {name}; free some space, "
@@ -74,15 +70,13 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write(path: Path, partial: Path, entry: Entry, arrays: Arrays) -> None:
+def _write(path: Path, entry: Entry, arrays: Arrays) -> None:
     _check_heads({key: (np.shape(value), np.asarray(value).dtype) for key, value in arrays.items()}, entry, variant=False)
     _check_values(arrays, entry)
-    with open(partial, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    _note(path).unlink(missing_ok=True)  # never a new file with an old note
-    partial.replace(path)
+    with files.replacing(path) as fresh:
+        with open(fresh, "wb") as file:  # given a name, numpy would add .npz
+            np.savez(file, **arrays)
+        _note(path).unlink(missing_ok=True)  # never a new file with an old note
     _write_note(path, _sha256(path))
 
 
@@ -242,10 +236,5 @@ def _sha256(path: Path) -> str:
 
 def _write_note(path: Path, sha256: str) -> None:
     mtime, size = stamp(path)
-    partial = _note(path).with_name(_note(path).name + ".part")
-    try:
-        partial.write_text(json.dumps({"sha256": sha256, "bytes": size, "mtime_ns": mtime}), encoding="utf-8")
-        partial.replace(_note(path))
-    except OSError:  # a full or read-only disk: without a note the file is checked by its CRC-32 alone
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a full or read-only disk: without a note it is checked by its CRC-32 alone
+        files.write_json(_note(path), {"sha256": sha256, "bytes": size, "mtime_ns": mtime})

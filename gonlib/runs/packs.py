@@ -205,7 +205,7 @@ def _contents(tar):
         if member.isdir() or _passed_over(member.name):
             continue
         plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
-        if plain and name == MANIFEST and listed is None:
+        if plain and name == MANIFEST and listed is None and member.size <= LARGEST_TEXT:
             listed = _manifest(tar.extractfile(member))
         elif plain and name not in members and _fits(name, member.size):
             members[name] = member
@@ -229,8 +229,10 @@ def _opened(path):
 
 def _members(tar):
     """The members of a tar, up to an end that is really there: a tar that was cut off has none."""
+    words = 0  # in the headers, which tarfile keeps in memory
     for number, member in enumerate(tar, 1):
-        if number > MOST_MEMBERS or not 0 <= member.size <= LARGEST[".safetensors"]:
+        words += len(member.name) + len(member.linkname) + sum(len(k) + len(v) for k, v in member.pax_headers.items())
+        if number > MOST_MEMBERS or words > LARGEST_TEXT or not 0 <= member.size <= LARGEST[".safetensors"]:
             raise tarfile.ReadError("it claims more than a run store holds")
         yield member
     tar.fileobj.seek(tar.offset)
@@ -247,7 +249,7 @@ def _manifest(file):
     """What a manifest lists: {name: [size, SHA-256]}."""
     text = BytesIO()
     shutil.copyfileobj(file, text, MEGABYTE)
-    listed = json.loads(text.getvalue()) if text.tell() <= LARGEST_TEXT else None
+    listed = json.loads(text.getvalue())
     listed = listed.get("files") if isinstance(listed, dict) else None
     if not isinstance(listed, dict) or not all(isinstance(v, list) and len(v) == 2 for v in listed.values()):
         raise tarfile.ReadError("its manifest cannot be read")

@@ -200,7 +200,10 @@ def so_far(runs: pd.DataFrame) -> pd.DataFrame:
     out, and seeds that are behind others of their row. A row that has not half of what most rows have does not hold
     the others back: it is given as far as it is.
     """
-    begun = runs[runs.state.isin(["done", "growing"]) & (runs.epoch > 0)] if "epoch" in runs else runs[:0]
+    if "asked" not in runs:  # nothing was begun
+        return runs[:0]
+    # one that is trained as long as asked, but not measured as asked, has nothing to compare
+    begun = runs[((runs.state == "done") | ((runs.state == "growing") & (runs.epoch < runs.asked))) & (runs.epoch > 0)]
     growing = begun[begun.column.isin(begun.column[begun.state == "growing"])]
     parts = [_together(part) for _, part in growing.groupby("column", sort=False)]
     return pd.concat(parts).sort_index() if parts else growing

@@ -228,6 +228,15 @@ def test_celeba_from_its_files(tmp_path, celeba, state):
     assert (found.train[:, 0, 1:-1].float().mean((1, 2)) - reds).abs().max() < 2
 
 
+def test_celeba_whose_unpacking_was_stopped_is_taken_from_its_archive(tmp_path, celeba, monkeypatch):
+    archive = celeba / "img_align_celeba.zip"
+    with zipfile.ZipFile(archive) as file:
+        file.extract("img_align_celeba/000001.jpg", celeba)
+    archive.rename(celeba / "elsewhere")
+    monkeypatch.setattr(official, "_fetch_celeba", lambda path: (celeba / "elsewhere").rename(path))
+    assert len(datasets.load("celeba", 64, root=tmp_path).train) == 4
+
+
 def test_damaged_celeba(tmp_path, celeba):
     flip(celeba / "img_align_celeba.zip")
     with pytest.raises(UserError, match="celeba is not prepared.*damaged"):

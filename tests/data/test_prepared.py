@@ -16,6 +16,7 @@ import pytest
 import torch
 from datafiles import example, flip, mixed, no_network, put, truncate  # noqa: F401 (no_network works by being here)
 
+from gonlib import files
 from gonlib.data import datasets, prepared
 from gonlib.data.paths import data_root
 from gonlib.data.registry import DATASETS
@@ -149,7 +150,7 @@ def test_what_a_killed_process_left_is_cleared_and_a_set_is_made_once(tmp_path, 
 
     monkeypatch.setitem(DATASETS, "cifar10", dataclasses.replace(DATASETS["cifar10"], make=slowly))
     folder.mkdir()
-    (folder / "cifar10.npz.part").write_bytes(b"half")
+    (folder / f"cifar10.npz.{files._machine()}-{2**30}-abc.tmp").write_bytes(b"half")
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda size: datasets.load("cifar10", size, root=tmp_path), (8, 16)))
     assert [len(one.train) for one in found] == [20, 20]

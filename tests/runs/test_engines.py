@@ -141,8 +141,9 @@ def test_turns_go_round_in_order_and_end():
 def test_the_time_left_counts_what_a_checkpoint_holds(tmp_path):
     store, config = Store(tmp_path), TINY.replace(epochs=100)
     assert status.Clock([store]).seconds(config) is None
-    with pytest.raises(loop.OutOfTime):
-        store.run(config, deadline=time.monotonic() + 0.3)
+    while not store.runs():  # on a busy machine, no epoch is over so soon
+        with pytest.raises(loop.OutOfTime):
+            store.run(config, deadline=time.monotonic() + 0.3)
     (run,) = store.runs()
     clock = status.Clock([store])
     assert 0 < run.reached.steps < 400

@@ -165,3 +165,13 @@ def test_what_drew_other_random_numbers_at_evaluation_is_marked(tmp_path):
     as_of_old(Store(tmp_path / "new").run(config), tmp_path / "old")
     migrate(tmp_path / "old")
     assert not Store(tmp_path / "old").find(config).same_numbers
+
+
+@pytest.mark.parametrize("name, text", [("provenance.json", "{"), ("metrics.json", "[]"), ("history.csv", "a,b\n1\n"),
+                                        ("config.json", '{"latents": "many"}')])
+@pytest.mark.unchecked
+def test_a_damaged_run_of_the_old_layout_does_not_stop_the_others(made, tmp_path, name, text):
+    good, bad = as_of_old(made.find(TINY), tmp_path / "old"), as_of_old(made.find(GLO), tmp_path / "old")
+    (bad / name).write_text(text)
+    report = Store(tmp_path / "store").merge(tmp_path / "old")
+    assert (report.copied, report.damaged) == ([TINY.hash], [bad.name]) and good.is_dir()

@@ -1,0 +1,64 @@
+"""What is recorded of the paper's experiments, how far it has been trained, and the command that makes the rest."""
+
+from typing import NamedTuple
+
+import jinja2
+import pandas as pd
+
+from ..runs import store
+from .experiment import collect, title
+from .numbers import Html, reached
+from .registry import EXPERIMENTS, at_full_schedule
+
+PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
+<p>{{ "{:,}".format(done) }} of {{ "{:,}".format(runs) }} runs are complete, {{ growing }} are on their way, of
+{{ begun }} of {{ lines | length }} experiments.</p>
+<table class="coverage"><thead><tr><th scope="col">table or figure</th><th scope="col">recorded</th>
+<th scope="col">missing</th></tr></thead><tbody>
+{% for line in lines %}
+<tr id="{{ line.name }}"><th scope="row">{{ line.title }}<code>{{ line.command }}</code></th>
+<td>{% for part in line.recorded %}<div>{{ part }}</div>{% endfor %}</td><td>{{ line.missing | join(", ") }}</td></tr>
+{% endfor %}
+</tbody></table>""")
+
+
+class Line(NamedTuple):
+    """One experiment: what is there in sentences, the data sets that lack it, and the command that makes the rest."""
+
+    name: str
+    title: str
+    recorded: list[str]
+    missing: list[str]
+    command: str
+
+
+def coverage(name: str) -> tuple[Line, pd.DataFrame]:
+    """What is recorded of an experiment at full schedule, and its runs as `collect` gives them."""
+    stores = [store.recorded_store()]
+    runs = collect(at_full_schedule(name, stores), stores)
+    recorded, missing = [], []
+    for dataset, here in runs.groupby("dataset", sort=False):
+        named, there = title({"dataset": dataset}, ["dataset"]), here[here.state != "not run"]
+        if there.empty:
+            missing.append(named)
+            continue
+        growing = there[(there.state == "growing") & (there.epoch < there.asked)]
+        unmeasured = int(((there.state == "growing") & (there.epoch >= there.asked)).sum())
+        told = [f"{len(there)} of {len(here)} runs" if len(there) < len(here) else f"{len(here)} run{'s' * (len(here) > 1)}"]
+        told += [f"{len(failed)} failed"] if len(failed := there[there.state == "failed"]) else []
+        if len(growing):
+            told.append(reached(growing) if len(growing) == len(there) else f"{len(growing)} of them {reached(growing)}")
+        told += [f"{unmeasured} trained but not measured"] if unmeasured else []
+        recorded.append(f"{named}: {', '.join(told)}")
+    command = "" if set(runs.state) <= {"done", "failed"} else f"python -m gonlib run {name} --profile paper"
+    return Line(name, EXPERIMENTS[name].title, recorded, missing, command), runs
+
+
+def page() -> Html:
+    """A table of all experiments, for the book: see `coverage`."""
+    found = [coverage(name) for name in EXPERIMENTS]
+    # a run of several experiments is complete if it is for all of them
+    states = pd.concat([runs for _, runs in found]).groupby("hash").state.agg(set)
+    return Html(PAGE.render(lines=[line for line, _ in found], runs=len(states), done=int((states == {"done"}).sum()),
+                            growing=int(states.map(lambda all_: "growing" in all_).sum()),
+                            begun=sum(bool(line.recorded) for line, _ in found)))
