@@ -144,19 +144,16 @@ def readable(path: Path, executed: Path) -> dict:
         _under_title(page, "warning", "This page was not executed in this build: its code is shown without results.")
     elif about["fault"]:
         _under_title(page, "error", f"This page is not complete: {code_span(about['fault'])}")
-    cells = []
     for cell in page["cells"]:
         tags = cell["metadata"].get("tags", [])
         _made_accessible(cell)
-        cells.append(cell)
         if "injected-parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]  # from the page, not from the notebook it offers
         elif "parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": "parameters", "code_prompt_hide": "hide the parameters"}
     if about:
-        cells.insert(_place_of_parameters(cells), _markdown(_made_with(about, _runs_in_words(page))))
-    page["cells"] = cells
+        page["cells"].insert(_place_of_parameters(page["cells"]), _markdown(_made_with(about, _runs_in_words(page))))
     return page
 
 

@@ -192,7 +192,8 @@ CONTRASTS = """(() => {
     }
     return "rgb(255, 255, 255)";
   };
-  return [...document.querySelectorAll(":is(.cell_output, .runs) :is(th, td, p, code, a)")].filter(it => it.textContent.trim()).map(it => {
+  const texts = document.querySelectorAll(":is(.cell_output, .runs) :is(th, td, p, code, a)");
+  return [...texts].filter(it => it.textContent.trim()).map(it => {
     const [a, b] = [light(getComputedStyle(it).color), light(behind(it))];
     return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   });
