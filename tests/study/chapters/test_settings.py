@@ -66,7 +66,7 @@ def test_crossing_is_where_the_second_stays_below(gon, ae, epoch):
 def test_crossings_of_each_column_that_has_both_models():
     def stored(row, column, errors, seed=0):
         history = pd.DataFrame({"epoch": range(1, 1 + len(errors)), "test_error": errors})
-        return {"row": row, "model": row, "column": column, "seed": seed, "state": "done", "epochs": len(errors),
+        return {"row": row, "model": row, "column": column, "seed": seed, "hash": row, "state": "done", "epochs": len(errors),
                 "factors": ("model",), "run": SimpleNamespace(history=history)}
 
     frame = pd.DataFrame([stored("GON", "a", [3, 2]), stored("AE", "a", [4, 1]), stored("GON", "b", [1, 1]),
