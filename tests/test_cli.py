@@ -202,6 +202,26 @@ def test_data_that_are_not_there_hold_up_only_their_own_runs(here, capsys, monke
     assert "2 runs trained, 0 were there already, 2 left." in out
 
 
+def test_an_impossible_configuration_holds_up_only_itself(here, capsys, monkeypatch):
+    def grid(dataset):
+        return [({"model": "AE"}, MODELS["AE"] | {"decoder": "siren"}), {"model": "GON"}]
+
+    monkeypatch.setitem(status.EXPERIMENTS, "mixed", Experiment("mixed", "Two", grid))
+    code, out, err = call(capsys, "run", "mixed")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("gonlib: this configuration has no model: an encoder mirrors")
+    assert "mixed / GON / digits, seed 0: done" in out and "1 runs trained, 0 were there already, 1 left.\n" in out
+    assert states(capsys, "mixed") == {"mixed/AE": "missing", "mixed/GON": "done"}
+
+
+def test_a_store_that_is_a_file_is_told(here, capsys, monkeypatch):
+    (here / "file").touch()
+    monkeypatch.setenv("GONLIB_STORE", str(here / "file"))
+    for command in ("status", "run"):
+        assert call(capsys, command, "small")[::2] == (
+            2, f"gonlib: the run store {here / 'file'} is a file where a folder should be: see GONLIB_STORE.\n")
+
+
 def test_why_names_what_differs(here, capsys, monkeypatch):
     assert call(capsys, "why", "small/GON")[1].splitlines()[1].endswith("is not there; the stores hold no run.")
     call(capsys, "run", "small", "-p", "seeds", "1")

@@ -35,7 +35,10 @@ def local_store() -> "Store":
     """The store of runs made here: $GONLIB_STORE, else build/store of the checkout (or of the working folder)."""
     root = provenance.repository_root() or Path.cwd()
     named = os.environ.get("GONLIB_STORE")
-    return Store(files.given_path(named) if named else root / "build" / "store")
+    folder = files.given_path(named) if named else root / "build" / "store"
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"the run store {folder} is a file where a folder should be: see GONLIB_STORE.")
+    return Store(folder)
 
 
 def recorded_store() -> "Store":

@@ -4,6 +4,7 @@ import pandas as pd
 import torch
 
 from ..runs import kept
+from .experiment import title
 from .numbers import Html, number, say
 
 
@@ -60,7 +61,8 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
 
 def not_recorded(*grids: pd.DataFrame) -> list[Html]:
     """A line on the data sets of which no run is recorded, if there are any, with a link to the page on what is missing."""
-    columns = {one.column for runs in grids for one in begun(runs).itertuples()}
-    missing = dict.fromkeys(one.column for runs in grids for one in runs.itertuples() if one.column not in columns)
+    there, asked = ([title(vars(c), ["dataset"]) for runs in some for c in runs.config]
+                   for some in (map(begun, grids), grids))
+    missing = [name for name in dict.fromkeys(asked) if name not in there]
     text = 'Not recorded yet: {}; see the <a href="status.html">status page</a>.'
     return [say(text, ", ".join(missing))] if missing else []

@@ -9,7 +9,7 @@ from gonlib.study import measures, pictures
 from gonlib.study.chapters import implicit
 from gonlib.training.config import Config
 
-NOT_RUN = {"column": "Faces", "state": "not run", "run": None, "hash": "b"}
+NOT_RUN = {"column": "32 px", "state": "not run", "run": None, "hash": "b", "config": Config(dataset="mnist")}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_a_run_that_has_not_learned_is_said_not_to_have(runs, monkeypatch):
 
 def test_what_is_not_recorded_is_named_once(runs):
     (line,) = pictures.not_recorded(runs, runs)
-    assert line.count("Faces") == 1 and "shapes" not in line and not pictures.not_recorded(runs[:1])
+    assert line.count("MNIST") == 1 and "shapes" not in line and not pictures.not_recorded(runs[:1])
 
 
 def test_pictures_from_all_over_a_set():

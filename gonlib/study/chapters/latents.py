@@ -9,10 +9,11 @@ from ...data import as_float
 from ...runs import kept
 from ...runs.kept import collected
 from .. import judging
-from ..experiment import Experiment, experiment, models
+from ..experiment import Experiment, experiment, models, title
 from ..judging import MARKS, Finding, by_column, graded, rule, where
 from ..measures import agreement, nearest
 from ..numbers import Html, linked, say
+from ..pictures import begun
 
 IMAGES = 2000  # images that are encoded, and samples that are measured
 SHOWN = 16  # samples kept as pictures
@@ -113,14 +114,21 @@ def normality_summary(runs: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(["column", "model"], sort=False)[list(names)].mean().rename(columns=names).round(3)
 
 
+def stops(runs: pd.DataFrame) -> pd.DataFrame:
+    """Early-stopped runs as far as they have come: a run that has not reached its stop stands for one that ends there."""
+    here = begun(runs)
+    titles = [title({"stop": int(steps)}, ["stop"]) for steps in here.steps] if len(here) else []
+    return here.assign(row=titles).drop_duplicates(["column", "row", "seed"])
+
+
 def fitted_pictures(runs: pd.DataFrame, n=12) -> dict[str, torch.Tensor]:
     """{title: pictures}: of the first data set, samples of each stop and the images nearest to them, and normal pixels."""
     first, rows = runs[(runs.state == "done") & (runs.seed == 0)], {}
     for run in first[first.column == first.column.iloc[0]].itertuples() if len(first) else ():
-        for title, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "pixels")):
-            rows[title] = kept.pictures(run.run, name)
+        for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "pixels")):
+            rows[label] = kept.pictures(run.run, name)
     rows = dict(sorted(rows.items(), key=lambda item: item[0] == "normal pixels"))  # which are the same for all
-    return {title: strip[:n] for title, strip in rows.items() if strip is not None}
+    return {label: strip[:n] for label, strip in rows.items() if strip is not None}
 
 
 def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:

@@ -137,6 +137,7 @@ def gains(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (column, size, run), part in scores.groupby(["column", "size", "hash"], sort=False) if len(scores) else ():
         psnr, one = part.set_index("method").psnr, part.iloc[0]
+        psnr = psnr.round(2)  # as it is shown
         rows.append({"column": column, "size": size, "hash": run, "small": one.config.size, "images": one.images,
                      "adds": psnr["GON"] - psnr["bicubic of the GON"], "beside_bicubic": psnr["GON"] - psnr["bicubic"],
                      "published": psnr["GON, published grid"] - psnr["GON"]})
@@ -164,7 +165,7 @@ def in_short(full: pd.DataFrame, scores: pd.DataFrame) -> list[Html]:
 
 
 def _from_to(values):
-    low, high = f"{values.min():+.2f}", f"{values.max():+.2f}"
+    low, high = (f"{value + 0.0:+.2f}" for value in (values.min(), values.max()))  # no minus before a zero
     return low if low == high else f"{low} to {high}"
 
 

@@ -151,8 +151,10 @@ def conversion_sentences(errors: pd.DataFrame) -> list[str]:
     lines = []
     for column, row in errors.iterrows() if {"GON", "AE"} <= set(errors) else ():
         better = "less" if row["GON"] < row["AE"] else "more"
-        lines.append(f"{column}: the GON explains {1 - row['GON'] / row['mean image']:.0%} of what the mean image leaves, "
-                     f"with {better} error than the autoencoder.")
+        share = 1 - row["GON"] / row["mean image"]
+        told = f"the GON explains {share:.0%} of what the mean image leaves"
+        told = told if share > 0 else "this short run has not learned it"
+        lines.append(f"{column}: {told}, with {better} error than the autoencoder.")
     return lines
 
 
