@@ -113,11 +113,13 @@ def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[st
 def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
     made, error = run.provenance, run.metrics.get("test_error")
     config = {name: value for name, value in run.trajectory.to_dict().items() if name not in ("dataset", "seed")}
-    return {"hash": run.hash, "pages": pages,
+    texts = {
             "what": f"{recipe.row}, {recipe.column}, seed {run.config.seed}" if recipe
-            else " ".join(run.config.dataset.split()),
-            "config": " ".join(", ".join(f"{name} {value}" for name, value in config.items()).split()),
+            else run.config.dataset,
+            "config": ", ".join(f"{name} {value}" for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
             "epoch": f"{run.reached.epochs} of {max(recipe.epochs if recipe else 0, run.reached.epochs)}",
             "seconds": f"{run.metrics.get('seconds', 0):.0f}",
             "made_on": f"{made['device'].replace('(R)', '')}, {made['started'][:10]}"}
+    # on one line each: behind an empty one HTML would be Markdown
+    return {name: " ".join(text.split()) for name, text in texts.items()} | {"hash": run.hash, "pages": pages}
