@@ -47,8 +47,8 @@ class Link(NamedTuple):
 
 def links(page: dict) -> Iterator[Link]:
     """The linked numbers in an executed notebook's outputs."""
-    for output in (output for cell in page["cells"] for output in cell.get("outputs", [])):
-        shown = "".join(output.get("data", {}).get("text/html", []))
+    data = [output.get("data", {}) for cell in page["cells"] for output in cell.get("outputs", [])]
+    for shown in ("".join(text) for made in data for kind, text in made.items() if kind.endswith("text/html")):  # glued, too
         for tag in re.findall(r'<a class="number"[^>]*>', shown):
             about = {name: html.unescape(value) for name, value in re.findall(r'data-(\w+)="([^"]*)"', tag)}
             yield Link(about["runs"].split(), json.loads(about.get("asked", "{}")))
