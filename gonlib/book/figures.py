@@ -168,6 +168,8 @@ def plot_gap(curves, panel="column"):
         solid = len(top.lines)
         plot_curves(part, y="train_error", ax=top, label="error")
         plot_curves(part, y="gap", ax=bottom, label="gap", log=False)
+        late = part.gap[part.epoch > part.epoch.max() / 10]  # before, both errors are large, and so is what is between them
+        bottom.set_ylim(1.1 * min(late.min(), 0) - 0.05 * late.max(), 1.1 * late.max())
         for i, line in enumerate([*top.lines, *bottom.lines]):
             line.set_linestyle("--" if solid <= i < len(top.lines) else "-")
         top.set_title(name)

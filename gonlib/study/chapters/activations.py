@@ -63,10 +63,10 @@ def _hurts_more(column, runs, name):
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
     lines = [say("The paper: an activation function whose second derivative is zero hurts a GON; ELU is good everywhere.")]
-    for found in (compared(full), compared(runs)):
+    for source, found in (("Recorded", compared(full)), ("This build", compared(runs))):
         if costs := [line for name in FLAT if (line := _cost(found, name))]:
-            how = say("{}, mean over the latent sizes", conditions(found))
-            lines += [say("{}: {}.", how, costs[0]), *(say("There {}.", line) for line in costs[1:])]
+            lines.append(say("{}, {}, mean over the latent sizes: {}.", source, conditions(found), costs[0]))
+            lines += [say("There {}.", line) for line in costs[1:]]
     return lines
 
 

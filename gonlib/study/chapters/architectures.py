@@ -83,9 +83,9 @@ def in_short(full: dict, runs: dict) -> list[Html]:
     """
     lines = [say("The paper: a GON has a lower training error than an autoencoder until its latents have a spatial size "
                  "of 8 x 8; the lead shrinks with more filters and with fewer latents.")]
-    for experiments in (full, runs):
+    for source, experiments in (("Recorded", full), ("This build", runs)):
         if told := trends(experiments):
-            lines += [say("{}.", conditions(pd.concat(several(found) for found in experiments.values()))), *told]
+            lines += [say("{}: {}.", source, conditions(pd.concat(several(found) for found in experiments.values()))), *told]
     return lines
 
 

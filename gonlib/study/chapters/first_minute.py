@@ -12,7 +12,7 @@ first_minute = Experiment("first-minute", "Figure 8: the first minute of trainin
 def with_snapshots(runs: pd.DataFrame) -> pd.DataFrame:
     """The finished runs that have reconstructions of the way there."""
     runs = done(runs)
-    return runs[[bool(run.snapshots) for run in runs.run]]
+    return runs[runs.run.map(lambda run: bool(run.snapshots)).astype(bool)]
 
 
 def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
@@ -33,10 +33,10 @@ def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     """What the paper says, and how far recorded runs and this build's were after some seconds, for "In short"."""
     lines = [say("The paper: after only 3 seconds of training on a GPU, much of MNIST's signal is modelled.")]
-    for found in (done(full), done(runs)):
+    for source, found in (("Recorded", done(full)), ("This build", done(runs))):
         if told := sentences(found, (3, 10, 60)):
             device = found.run.iloc[0].provenance["device"]
-            lines += [say("{}, on {}. {}", conditions(found), device, told[0]), *told[1:]]
+            lines += [say("{}: {}, on {}. {}", source, conditions(found), device, told[0]), *told[1:]]
     return lines
 
 

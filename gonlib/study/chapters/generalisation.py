@@ -29,12 +29,12 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     for _, here in by_column(with_gap(compared(full))):
         gaps, errors = ([number(where(here, model=model), metric, 3) for model in ("GON", "AE")]
                         for metric in ("gap", "test_error"))
-        lines.append(say("{}: gap {} (GON) and {} (AE), test error {} and {}.", conditions(here), *gaps, *errors))
+        lines.append(say("Recorded, {}: gap {} (GON) and {} (AE), test error {} and {}.", conditions(here), *gaps, *errors))
     small = with_gap(compared(runs))
     if len(small):
         means = small.groupby(["column", "model"])[["gap", "test_error"]].mean().unstack()
         lower = {metric: int((means[metric].GON < means[metric].AE).sum()) for metric in ("gap", "test_error")}
-        lines.append(say("{}: the GON has the smaller gap on {} of {} data sets and the lower test error on {}.",
+        lines.append(say("This build, {}: the GON has the smaller gap on {} of {} data sets and the lower test error on {}.",
                          conditions(small), linked(str(lower["gap"]), small), len(means), lower["test_error"]))
     return lines
 

@@ -5,6 +5,7 @@
 
 import copy
 
+import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -13,25 +14,60 @@ from ...data import as_float
 from ...method.likelihoods import LIKELIHOODS
 from ...method.models import build
 from ...training.config import Config
-from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule
-from ..measures import evenly
-from ..numbers import say
+from ..linear import pca_error
+from ..numbers import Html, linked, say
 
 FORMS = {"reference": False, "fast": True}  # name: the inference rule's `exact`
 
-SHOWN = 12  # test images kept as pictures
+
+def agreement(model, x, batch):
+    """How far two encoders are from M x + b, in lengths of the latents: the library's, image by image, and the published.
+
+    The published algorithm, autograd through a batch of zeros with that batch's statistics, knows nothing of M. Its offset
+    is another for each batch, so there differences between the images of a batch are compared.
+    """
+    matrix, offset = model.encoder_matrix()
+    with torch.no_grad():
+        with model.evaluating("population"):
+            z = model.encode(x)
+        with model.evaluating("batch"), model.inferring(exact=False):
+            published = model.encode(x[:batch])
+    linear = x.flatten(1) @ matrix.T + offset
+    within = [part - part.mean(0) for part in (published, linear[:batch])]
+    return _relative(linear, z), _relative(*within)
 
 
 @torch.no_grad()
-def pictures(model, data, config):
-    """Some test "images" from all over the set, and what the model makes of each alone ("reconstructed")."""
-    shown = as_float(evenly(data.test, SHOWN))
-    return {"images": shown, "reconstructed": model.reconstruct(shown)}
+def decoders_compared(model, data) -> pd.Series:
+    """Test errors of PCA, of the GON's latents with the best linear decoder (least squares on the training images), and
+    of the GON, as many latents each."""
+    (matrix, offset), x = model.encoder_matrix(), as_float(data.test)
+    train = as_float(data.train).flatten(1)
+    inputs = [torch.cat([images @ matrix.T + offset, torch.ones(len(images), 1)], 1).double()
+              for images in (train, x.flatten(1))]
+    scale = inputs[0].std(0) + (inputs[0].std(0) == 0)
+    best = torch.linalg.lstsq(inputs[0] / scale, train.double()).solution
+    straight = (inputs[1] / scale @ best - x.flatten(1)).square().sum(1).mean()
+    with model.evaluating("population"):
+        own = (model.reconstruct(x) - x).square().sum((1, 2, 3)).mean()
+    return pd.Series({"PCA: linear encoder, linear decoder": pca_error(data, len(matrix)),
+                      "the GON's encoder, best linear decoder": straight.item(),
+                      "the GON: the same encoder, its own decoder": own.item()})
 
 
-gon = Experiment("gon", "Equation 8: a GON, with and without gradients through the latent",
-                 models("GON", "1 step, detached"), keep=pictures)
+def in_short(run: pd.DataFrame, agreed: tuple[float, float], compared: pd.Series) -> list[Html]:
+    """What the encoder of a GON is, from `agreement` and `decoders_compared` of one run (a row of `collect`)."""
+    config, (pca, _, own) = run.config.iloc[0], compared
+    side, size = config.size, f"{config.latents} × {run.channels.iloc[0] * config.size**2:,.0f}"
+    return [
+        Html("The paper says that in a mean-field model the latent is a linear function of the image (claim C22)."),
+        say("It is z = Mx + b. In this build ({}, {} × {} pixels) M has {} numbers, and Mx + b differs from what the "
+            "library encodes by {} of its length, from the published algorithm by {}.", run.column.iloc[0], side, side, size,
+            *(linked(f"{apart:.0e}", run) for apart in agreed)),
+        say("As its encoder is linear, PCA with as many components is the yardstick: test error {} against the GON's {}.",
+            f"{pca:.2f}", linked(f"{own:.2f}", run)),
+    ]
 
 
 def expected_costs(config, batch):

@@ -31,17 +31,18 @@ def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame, widt
     """What this page found, for the box "In short": `full` and `modes` are recorded runs and this build's."""
     return [say("Not in the paper: at the origin all images are one point, whose variance is zero, so that "
                 "normalisation divides by the square root of its eps. That constant sets the size of the latents."),
-            *mode_sentences(compared(full)), *mode_sentences(modes), *scale_sentences(scaled), *eps_sentences(widths)]
+            *mode_sentences(compared(full), "Recorded"), *mode_sentences(modes), *scale_sentences(scaled),
+            *eps_sentences(widths)]
 
 
-def mode_sentences(runs: pd.DataFrame) -> list[Html]:
+def mode_sentences(runs: pd.DataFrame, source: str = "This build") -> list[Html]:
     """The test error in each mode of evaluation, in one sentence."""
     runs = done(runs, "test_error")
     if runs.empty:
         return []
     each = [say("{} {}", number(part, "test_error"), STATISTICS[mode])
             for mode, part in runs.groupby("evaluation", sort=False)]
-    return [say("{}: the test error is {}.", conditions(runs), Html(", ").join(each))]
+    return [say("{}, {}: the test error is {}.", source, conditions(runs), Html(", ").join(each))]
 
 
 def paired_sentences(runs: pd.DataFrame) -> list[Html]:

@@ -19,9 +19,9 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
     lines = [say("The paper: an origin without noise has the lowest error, how much noise hardly matters, and z = -grad is "
                  "better than z = z0 - grad.")]
-    for found in (compared(full), compared(runs)):
+    for source, found in (("Recorded", compared(full)), ("This build", compared(runs))):
         if told := sentences(found):
-            lines.append(say("{}: {}.", conditions(found), Html("; ").join(told)))
+            lines.append(say("{}, {}: {}.", source, conditions(found), Html("; ").join(told)))
     return lines
 
 
