@@ -189,9 +189,11 @@ def in_words(claims, runs: dict) -> Html:
 def verdicts(claims, runs: dict) -> Html:
     """A table for a chapter: each claim, the paper's evidence, ours at full schedule and in this build, and verdicts.
 
-    `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores.
+    `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores. Where a
+    claim's rule reads small runs of other pages too, what this page's show stands here, and the verdict in the ledger.
     """
-    return _table(judge_all(claims, runs), "small runs of this page")
+    elsewhere = {claim for claim in claims if not set(RULES[claim].experiments) <= runs.keys()}
+    return _table(judge_all(claims, runs), "small runs of this page", elsewhere)
 
 
 class Ledger(Html):
@@ -258,13 +260,17 @@ CLAIMS_AND_VERDICTS = PAGES.from_string("""\
 <td>{{ claim }}<div class="note">{{ evidence }}. Rule: {{ rule.says }}.</div></td>
 <td>{% for verdict in verdicts[:-1] %}<div>{{ told(verdict) }}</div>{% endfor %}</td>
 <td>{% if rule.exact %}<span class="state">does not depend on runs</span>
+{%- elif rule.claim in elsewhere %}{{ verdicts[-1].sentence }}
+<div class="note">{{ verdicts[-1].basis }}. With those of other pages:
+<a href="22-ledger.html#claim-{{ rule.claim }}">the ledger</a></div>
 {%- else %}{{ told(verdicts[-1]) }}{% endif %}</td></tr>
 {% endfor %}
 </tbody></table></div>
-<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call; p is that of Welch's test.</p>""")
+<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call; ± after a difference is its standard
+error, p that of a t test: seed by seed where both sides have the same seeds, else Welch's.</p>""")
 
 
-def _table(judgements, small):
+def _table(judgements, small, elsewhere=()):
     lines = []
     for judgement in judgements:
         full, part, _ = judgement
@@ -272,4 +278,4 @@ def _table(judgements, small):
         # what is on the way is said beside what is finished, and in place of "not yet run"
         shown = [v for v in (full, part) if v.verdict != "not yet run"] or [full]
         lines.append((claim, evidence, RULES[full.claim], [*shown, judgement.small]))
-    return Html(CLAIMS_AND_VERDICTS.render(lines=lines, small=small))
+    return Html(CLAIMS_AND_VERDICTS.render(lines=lines, small=small, elsewhere=elsewhere))

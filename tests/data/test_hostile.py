@@ -11,29 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from datafiles import example, put
-from hypothesis import HealthCheck, given, settings
+from harm import FEW, MANY, harmed
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from gonlib.data import datasets, official, prepared
 from gonlib.data.registry import DATASETS
 from gonlib.errors import UserError
-
-FEW = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-MANY = settings(FEW, max_examples=3000)
-
-
-@st.composite
-def harmed(draw, raw):
-    """Some bytes changed, or the rest cut off, or a piece taken out or doubled."""
-    harm, at = draw(st.sampled_from("flip cut drop double".split())), draw(st.integers(0, len(raw) - 1))
-    if harm == "flip":
-        changed = bytearray(raw)
-        for place in [at, *draw(st.lists(st.integers(0, len(raw) - 1), max_size=3))]:
-            changed[place] ^= draw(st.integers(1, 255))
-        return bytes(changed)
-    end = min(len(raw), at + draw(st.integers(1, 200)))
-    return raw[:at] + {"cut": b"", "drop": raw[end:], "double": raw[at:end] + raw[at:]}[harm]
 
 
 def saved(compressed=False, **arrays):

@@ -1,14 +1,13 @@
 """What a run's folder holds is checked before it is believed, and one that cannot be read costs only itself."""
 
-import copy
 import json
 import os
 import shutil
-import struct
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from harm import FEW, MANY, harmed, replaced
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
@@ -190,44 +189,15 @@ def test_weights_that_a_training_replaces_while_they_are_read(store, monkeypatch
     assert "delete" not in str(told.value)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-                    max_leaves=5)
-
-
-def replaced(value, data):
-    """A JSON value with one place in it, at any depth, replaced by another value or taken out."""
-    if not isinstance(value, dict | list) or not value or data.draw(st.booleans()):
-        return data.draw(JSON)
-    value = copy.copy(value)
-    key = data.draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
-    if data.draw(st.integers(0, 4)) == 0:
-        del value[key]
-    else:
-        value[key] = replaced(value[key], data)
-    return value
-
-
-def harmed(raw, data):
-    """Bytes with some flipped, or cut, or a piece doubled."""
-    at = data.draw(st.integers(0, max(len(raw) - 1, 0)))
-    how = data.draw(st.sampled_from(["flip", "cut", "double", "number"]))
-    if how == "flip" and raw:
-        return raw[:at] + bytes([raw[at] ^ data.draw(st.integers(1, 255))]) + raw[at + 1 :]
-    if how == "number":
-        return raw[:at] + struct.pack("<d", data.draw(st.floats())) + raw[at + 8 :]
-    return raw[:at] if how == "cut" else raw[:at] + raw[max(0, at - 50) :]
-
-
 def check_harm(trained, folder, data):
     """Harm one file of a run: then it is a sentence, or what is read can be used like any other."""
     name = data.draw(st.sampled_from(sorted(path.name for path in trained.folder(TINY).iterdir())))
     shutil.copytree(trained.folder(TINY), folder / TINY.hash)
     path = folder / TINY.hash / name
     if path.suffix == ".json" and data.draw(st.booleans()):
-        path.write_text(json.dumps(replaced(json.loads(path.read_text()), data)))
+        path.write_text(json.dumps(replaced(data, json.loads(path.read_text()))))
     else:
-        path.write_bytes(harmed(path.read_bytes(), data))
+        path.write_bytes(data.draw(harmed(path.read_bytes())))
     try:
         use(Store(folder))
     except UserError as told:
@@ -241,7 +211,7 @@ def check_harm(trained, folder, data):
 
 
 @pytest.mark.unchecked
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(FEW, max_examples=25)
 @given(data=st.data())
 def test_harmed_runs(data, trained, tmp_path_factory):
     check_harm(trained, tmp_path_factory.mktemp("harmed"), data)
@@ -249,7 +219,7 @@ def test_harmed_runs(data, trained, tmp_path_factory):
 
 @pytest.mark.nightly
 @pytest.mark.unchecked
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@MANY
 @given(data=st.data())
 def test_thousands_of_harmed_runs(data, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("harmed")

@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from ...data.registry import facts
 from ..experiment import curves, experiment
-from ..judging import MARKS, Finding, done, rule, where
+from ..judging import MARKS, Finding, rule, where
 from ..linear import components_for, recorded_pca_error
 from ..numbers import Html, linked, say
 from ..paper import DATASETS, TABLE1
+from .table1 import SINGLE_STEP
 
 # What the paper leaves unsaid, one change at a time from the profile's setting.
 CHANGES = {
@@ -27,10 +29,11 @@ CHANGES = {
     "no normalisation": {"batchnorm": False},
     "encoder without normalisation": {"encoder_batchnorm": False},
 }
+NEAR = 1.25  # an error within this factor of the paper's counts as the paper's
 OPTIONS = {"columns": ("dataset", "change")}
 
 
-def _grid(dataset, changes=tuple(CHANGES), models=("GON", "AE", "Tied AE", "1 step, detached")):
+def _grid(dataset, changes=tuple(CHANGES), models=SINGLE_STEP):
     return [({"model": model, "change": name}, CHANGES[name]) for name in changes for model in models]
 
 
@@ -50,6 +53,8 @@ def stability(dataset, learning_rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), batch_size
       "(ends at NaN, or with more than 1.5 times the lowest error on its way); fails if more than a quarter do")
 def c15(settings_stability):
     said = []
+    if "learning_rate" not in settings_stability or settings_stability.learning_rate.nunique() < 2:
+        return  # one setting is no range
     for model in ("AE", "GON"):  # the GON last: it is the one that is judged
         runs = where(settings_stability, model=model)
         wild = runs[[diverged(run) for run in runs.itertuples()]] if len(runs) else runs
@@ -87,12 +92,6 @@ def residuals(runs, metric="test_error", paper=TABLE1):
     return table.sort_values(("distance", "")).rename_axis(index=None, columns=(None, None))
 
 
-def unexplained(residuals, setting, factor=1.25):
-    """Cells of Table 1, "data set: row", that a setting misses by more than a factor, from a table of `residuals`."""
-    missed = residuals.loc[setting].drop(["distance", "up to scale"], level=0)
-    return [f"{dataset}: {row}" for (dataset, row), value in missed.items() if abs(value) > np.log10(factor)]
-
-
 def latent_yardstick(paper=TABLE1, components=256):
     """PCA beside Table 1: per data set the paper's GON and AE, and how many components PCA needs for the same errors.
 
@@ -121,64 +120,75 @@ def ratios(runs, metric="test_error", paper=TABLE1):
     return both.div(both["GON"], axis=0).drop(columns="GON")
 
 
-def crossing(curves, first="GON", second="AE", metric="test_error"):
-    """The first epoch at which the mean curve of `second` is below that of `first` and stays there, or None."""
-    means = curves.groupby(["epoch", "model"])[metric].mean().unstack("model").dropna()
-    below = means[second] < means[first]
-    if below.empty or not below.iloc[-1]:
-        return None
-    above = below[~below]
-    return int(below.index[0] if above.empty else below.index[below.index > above.index[-1]][0])
+def schedules(*experiments: pd.DataFrame, paper=TABLE1) -> pd.DataFrame:
+    """Is there one epoch at which a column of Table 1 appears? For each data set and setting, the nearest that there is.
 
+    Args:
+        experiments: Runs of Table 1 or of `settings`; they are followed over all epochs that their rows share.
 
-def crossings(runs, first="GON", second="AE"):
-    """For each column of an experiment's finished runs: how long they were trained, and the `crossing` of two models.
-
-    A DataFrame with the columns `epochs`, `seeds` and, as text, from which epoch on the second is ahead.
+    Returns:
+        `dataset`, `setting`, `runs`, `epochs`, how far they were followed, the `nearest` epoch by the root mean square of
+        log(ours / paper), the `ratios` ours / paper there, {row: ratio}, by which factor one is `off` at most, and whether
+        the column `appears`: all are near one. The nearest come first; of a setting the first of the experiments counts.
     """
     lines = {}
-    for column, part in runs[runs.state == "done"].groupby("column", sort=False):
-        pair = where(part, model=(first, second))
-        if pair.model.nunique() == 2:
-            epoch = crossing(curves(pair), first, second)
-            lines[column] = {"epochs": int(pair.epochs.max()), "seeds": pair.seed.nunique(),
-                             f"{second} ahead from epoch": "never" if epoch is None else str(epoch)}
-    return pd.DataFrame.from_dict(lines, orient="index")
+    for runs in experiments:
+        runs = where(runs if "change" in runs else runs.assign(change="as assumed"), model=SINGLE_STEP)
+        # other statistics at evaluation have no curve of their own: a history is of those that were trained with
+        runs = runs[runs.run.notna() & (runs.state != "failed") & (runs.change != "population statistics")]
+        for key, here in runs.groupby(["dataset", "change"], sort=False):
+            if key not in lines and (ratios := _over_paper(here, paper)) is not None:
+                lines[key] = dict(zip(("dataset", "setting"), key, strict=True)) | {"runs": here} | _nearest(ratios)
+    return pd.DataFrame(sorted(lines.values(), key=lambda line: line["off"]))
 
 
-def nearest_sentences(table: pd.DataFrame) -> list[str]:
-    """Which setting is nearest to the paper, from a table of `residuals`."""
-    return [] if table.empty else [f"{what}: nearest of {len(table)} settings is {table[what].idxmin()} "
-                                   f"({table[what].min():.2f})" for what in ("distance", "up to scale")]
+def _over_paper(runs, paper):
+    """Ours over the paper's error: a line for each epoch that the rows share, a column for each row; None for one row."""
+    dataset = runs.dataset.iloc[0].partition("@")[0]  # a variant's set
+    means = curves(runs).groupby(["epoch", "model"]).test_error.mean().unstack("model").dropna()
+    stated = {name: paper[name][dataset][0] for name in SINGLE_STEP if name in means and dataset in paper.get(name, {})}
+    return means[[*stated]] / pd.Series(stated) if len(stated) > 1 and len(means) else None
 
 
-def unexplained_sentences(table: pd.DataFrame) -> list[str]:
-    """For each setting of a table of `residuals`, the cells that it misses by more than a quarter."""
-    lines = []
-    for setting in table.index:
-        missed, cells = unexplained(table, setting), table.shape[1] - 2
-        named = ", ".join(missed) if len(missed) < cells else f"all {cells} cells"
-        distance = table.loc[setting, "distance"].item()
-        lines.append(f"{setting}: distance {distance:.2f}; off by more than a quarter: {named or 'none'}")
-    return lines
+def _nearest(ratios):
+    """The epoch at which the ratios are nearest to one, the ratios there, and by which factor one is `off` at most."""
+    epoch = (np.log(ratios) ** 2).mean(axis=1).idxmin()
+    off = float(np.exp(np.log(ratios.loc[epoch]).abs().max()))
+    return {"epochs": int(ratios.index[-1]), "nearest": int(epoch), "ratios": ratios.loc[epoch].to_dict(), "off": off,
+            "appears": off < NEAR}
 
 
-def crossing_sentences(runs: pd.DataFrame) -> list[str]:
-    """For each column, from which epoch on the autoencoder is below the GON."""
-    lines = []
-    for column, part in curves(runs).groupby("column", sort=False) if len(done(runs)) else ():
-        when = crossing(part)
-        lines.append(f"{column}: from epoch {when} to the end AE is below GON." if when else
-                     f"{column}: GON is not above AE at the end, epoch {part.epoch.max()}.")
-    return lines
+def schedule_table(found: pd.DataFrame) -> pd.DataFrame:
+    """`schedules` as a table to read: at the nearest epoch, ours over the paper's for each row."""
+    if found.empty:
+        return found
+    ratios = pd.DataFrame(list(found.ratios), index=found.index).map(lambda r: "" if pd.isna(r) else f"{r:.2f}")
+    names = [facts(name).title for name in found.dataset]
+    table = found[["setting", "epochs", "nearest"]].assign(**ratios)
+    return table.set_index(pd.Index(names)).rename(columns={"epochs": "to epoch", "nearest": "nearest at epoch"})
 
 
-def all_crossings(varied: dict, stored, profile, recorded) -> pd.DataFrame:
-    """`crossings` of several experiments, {name: what is varied}: of this build's runs, then of the recorded ones.
+def schedule_sentence(found: pd.DataFrame) -> Html:
+    """The conclusion from `schedules`: at how many of them the paper's column appears, and which row is farthest off."""
+    if found.empty:
+        return Html("No recorded run can be held against the paper's columns yet.")
+    appear, others = found[found.appears], found[~found.appears]
+    count = linked(f"{len(appear) or 'none'} of {len(found)} recorded settings", pd.concat(list(found.runs)))
+    named = [f"{facts(one.dataset).title}, {one.setting}, epoch {one.nearest} ({len(one.ratios)} of 4 rows recorded)"
+             for one in appear.itertuples()]
+    told = say("At some epoch the paper's column appears, each row within a quarter of its value, in {}{}.", count,
+               f": {'; '.join(named)}" if named else "")
+    if len(others):
+        worst = pd.Series([max(one, key=lambda row: abs(np.log(one[row]))) for one in others.ratios]).mode()[0]
+        told += say(" Elsewhere the row that is farthest off is most often “{}”.", worst)
+    return told
 
-    `stored` and `recorded` are the registry's functions of these names. At full length only recorded runs are shown.
-    """
-    builds = {("this build", what): crossings(stored(name, profile)) for name, what in varied.items()
-              if name != "settings-length"}
-    full = {("recorded", what): crossings(recorded(name)) for name, what in varied.items()}
-    return pd.concat(builds | full).convert_dtypes()
+
+def in_short(found: pd.DataFrame) -> list[Html]:
+    """What the paper leaves open, what PCA says of it, and whether one of the `schedules` explains a column of Table 1."""
+    needed = latent_yardstick()["components for GON's error"].drop(DATASETS["coil20"], errors="ignore")
+    return [Html("The paper does not say how many latents or filters, which batch size or which learning rate its Table 1 "
+                 "has; it says that training is stable over a wide range of them (C15)."),
+            say("A hint without any training: on {} the paper's GON has the error of PCA with {} to {} components, so about "
+                "256 latents.", ", ".join(needed.index), min(needed), max(needed)),
+            schedule_sentence(found)]

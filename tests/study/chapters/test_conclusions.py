@@ -61,8 +61,9 @@ def missing(name):
     (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
-    (samples.beside_nearest, "samples"), (settings.crossing_sentences, "steps-and-gap-latents"),
-    (settings.residuals, "settings"), (steps_and_gap.further, "more-steps"), (tasks.ceiling_sentences, "classifier"),
+    (samples.beside_nearest, "samples"),
+    (settings.residuals, "settings"),
+    (settings.schedules, "settings"), (steps_and_gap.further, "more-steps"), (tasks.ceiling_sentences, "classifier"),
     (tasks.both_sentences, "classifier-both"), (tasks.converted_pictures, "classifier-conversion"),
     (tasks.converted_errors, "classifier-conversion"),
 ])
@@ -75,7 +76,7 @@ def test_of_empty_tables_nothing_is_concluded():
     assert super_resolution.by_size(NOTHING).empty and interpolation.summary(NOTHING).empty
     assert super_resolution.score_sentences(NOTHING) == super_resolution.detail_sentences(NOTHING) == []
     assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING) == []
-    assert settings.nearest_sentences(NOTHING) == settings.unexplained_sentences(NOTHING) == []
+    assert "No recorded run" in settings.schedule_sentence(NOTHING) and settings.schedule_table(NOTHING).empty
 
 
 def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():

@@ -1,11 +1,19 @@
-"""The inverse problem of chapter 12: residuals, ratios, crossings."""
+"""The inverse problem of chapter 12: residuals, ratios, schedules."""
 
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
-from gonlib.study.chapters.settings import crossing, crossings, latent_yardstick, ratios, residuals, unexplained
+from gonlib.study.chapters.settings import (
+    latent_yardstick,
+    ratios,
+    residuals,
+    schedule_sentence,
+    schedule_table,
+    schedules,
+)
 
 PAPER = {"GON": {"mnist": (0.4, 0.01)}, "AE": {"mnist": (1.2, 0.02)}}
 
@@ -30,11 +38,6 @@ def test_up_to_scale_a_factor_common_to_a_data_set_is_forgiven_and_a_ratio_is_no
     assert table.distance["a"] == pytest.approx(1.0)
 
 
-def test_what_a_setting_leaves_unexplained():
-    table = residuals(runs(("GON", "mnist", "a", 0.41), ("AE", "mnist", "a", 2.4)), paper=PAPER)
-    assert unexplained(table, "a") == ["MNIST: AE"] and not unexplained(table, "a", factor=3)
-
-
 def test_pca_stands_beside_the_papers_errors():
     table = latent_yardstick(PAPER)
     assert list(table.index) == ["MNIST"] and table["the paper's AE"].item() == "1.20"
@@ -55,22 +58,25 @@ def test_ratios_stand_beside_the_papers():
     assert table.AE["digits", "a"] == pytest.approx(2.5) and table.AE["MNIST", "the paper"] == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize(("gon", "ae", "epoch"), [([3, 2, 1.5], [4, 3, 1], 3), ([3, 2, 1], [4, 3, 2], None),
-                                                  ([3, 2, 1], [2, 1, 0.5], 1), ([3, 2, 1.5, 1.2], [2, 3, 1, 1], 3)])
-def test_crossing_is_where_the_second_stays_below(gon, ae, epoch):
-    curves = pd.DataFrame([{"epoch": i + 1, "model": model, "test_error": v} for model, values in (("GON", gon), ("AE", ae))
-                           for i, v in enumerate(values)])
-    assert crossing(curves) == epoch
+def grown(model, errors, change="as assumed", dataset="mnist"):
+    history = pd.DataFrame({"epoch": range(1, 1 + len(errors)), "test_error": errors})
+    return {"row": model, "model": model, "change": change, "dataset": dataset, "column": dataset, "seed": 0,
+            "state": "done", "hash": f"{model} {change}", "factors": ("model", "dataset", "change"),
+            "run": SimpleNamespace(history=history)}
 
 
-def test_crossings_of_each_column_that_has_both_models():
-    def stored(row, column, errors, seed=0):
-        history = pd.DataFrame({"epoch": range(1, 1 + len(errors)), "test_error": errors})
-        return {"row": row, "model": row, "column": column, "seed": seed, "state": "done", "epochs": len(errors),
-                "factors": ("model",), "run": SimpleNamespace(history=history)}
+def test_a_column_of_the_paper_appears_if_all_rows_are_near_at_one_epoch():
+    frame = pd.DataFrame([grown("GON", [0.8, 0.4, 0.2]), grown("AE", [2.0, 1.3, 0.9]),
+                          grown("GON", [0.8, 0.4, 0.2], "fast"), grown("AE", [0.8, 0.4, 0.2], "fast")])
+    found = schedules(frame, paper=PAPER)
+    assert list(found.appears) == [True, False] and found.nearest.iloc[0] == 2
+    assert found.ratios.iloc[0] == pytest.approx({"GON": 1.0, "AE": 1.3 / 1.2})
+    told = BeautifulSoup(schedule_sentence(found), "html.parser").text
+    assert "in 1 of 2 recorded settings: MNIST, as assumed, epoch 2 (2 of 4 rows recorded). Elsewhere" in told
+    assert "none of 1 recorded settings" in BeautifulSoup(schedule_sentence(found[1:]), "html.parser").text
+    assert list(schedule_table(found).AE) == ["1.08", "0.67"]
 
-    frame = pd.DataFrame([stored("GON", "a", [3, 2]), stored("AE", "a", [4, 1]), stored("GON", "b", [1, 1]),
-                          stored("AE", "b", [2, 2]), stored("GON", "c", [1, 1])])
-    found = crossings(frame)
-    assert found["AE ahead from epoch"].to_dict() == {"a": "2", "b": "never"} and set(found.epochs) == {2}
-    assert crossings(frame[:0]).empty
+
+def test_without_runs_no_schedule_is_judged():
+    nothing = schedules(pd.DataFrame([grown("GON", [1.0])]), paper=PAPER)
+    assert nothing.empty and "No recorded run" in schedule_sentence(nothing) and schedule_table(nothing).empty
