@@ -98,6 +98,7 @@ def parser(argv):
 
     run = add("run", run_command, "Train the missing runs of experiments, in the order in which they matter.")
     run.add_argument("experiments", nargs="+", metavar="EXPERIMENT")
+    run.add_argument("--only", nargs="+", metavar="HASH", help="of these experiments only the runs with these names")
     run.add_argument("--budget", type=seconds, metavar="TIME", help="stop cleanly within 90s, 9m or 1h")
     run.add_argument("--store", type=given_path, metavar="FOLDER", help="use this run store alone")
     run.add_argument("--pack", type=given_path, metavar="FILE", help="at the end, pack the runs: a .tar, .tar.gz or .tar.xz")
@@ -151,17 +152,18 @@ def run_command(args):
     from .runs.packs import kind_of
     from .runs.schedule import Schedule
     from .runs.store import Store, local_store, recorded_store
-    from .study.status import plan, wanted
+    from .study.status import only, plan, wanted
 
     if args.pack:
         kind_of(args.pack)
         if not args.pack.absolute().parent.is_dir():
             raise UserError(f"there is no folder {args.pack.absolute().parent} to write {args.pack.name} into.")
-    planned = plan(args.experiments, args.profile, args.parameters)
+    runs = wanted(plan(args.experiments, args.profile, args.parameters))
+    runs = only(runs, args.only) if args.only else runs
     stores = [Store(args.store)] if args.store else [local_store(), recorded_store()]
     # Writing the last checkpoint and the pack takes time too.
     deadline = began + args.budget - min(10, args.budget / 20) if args.budget is not None else None
-    work = Schedule(wanted(planned), stores, *_engine(args), deadline, not args.no_weights)
+    work = Schedule(runs, stores, *_engine(args), deadline, not args.no_weights)
     work.take()
     if args.pack:
         left_out = stores[0].pack(args.pack, list(work.todo), weights=not args.no_weights)

@@ -106,4 +106,5 @@ More in <a href="{{ one.page }}.html">chapter {{ one.page[:2] | int }}</a>.</p>
 </section>
 {% endfor %}
 </div>
-<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call or mixed; p is that of Welch's test.</p>""")
+<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call or mixed; ± after a difference is its standard
+error, p that of a t test: seed by seed where both sides have the same seeds, else Welch's.</p>""")

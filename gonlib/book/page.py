@@ -45,12 +45,17 @@ def begin() -> Any:
 
 def drawable(text: object) -> object:
     """A text for Matplotlib: dollars with no mathematics between them, as in a folder's name, are only dollars."""
-    if isinstance(text, str) and text.count("$") > 1:
-        try:
-            MathTextParser("path").parse(text)
-        except ValueError:
-            return text.replace("$", r"\$")
-    return text
+    return "\n".join(map(_drawable_line, text.split("\n"))) if isinstance(text, str) else text
+
+
+def _drawable_line(line: str) -> str:
+    if line.count("$") < 2:
+        return line
+    try:
+        MathTextParser("path").parse(line)
+    except ValueError:
+        return line.replace("$", r"\$")
+    return line
 
 
 class Watch:

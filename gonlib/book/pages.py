@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .kernel import PACKAGE, environment
@@ -35,6 +36,8 @@ def build(root: Path, out: Path, names: list[str]) -> tuple[list[str], bool]:
         print("Building the pages ...", flush=True)
         record.unlink(missing_ok=True)
         faults, built = _jupyter_book(root, source, out)
+        if built:
+            _write_cards(root, out, names)
         if not faults:
             record.write_text(digest, encoding="utf-8")
     except OSError as fault:
@@ -58,10 +61,10 @@ def _write_sources(book: Path, source: Path, executed: Path, names: list[str]) -
             (source / f"{name}.ipynb").write_text(json.dumps(page, indent=1), encoding="utf-8")
         elif (book / f"{name}.md").is_file():
             text = (book / f"{name}.md").read_text(encoding="utf-8")
-            text = re.sub(r"<!-- modules: (\w+) -->", lambda wing: modules(wing[1]), text)
+            text = re.sub(r"<!-- modules: (\w+) ?(.*) -->", lambda found: modules(found[1], found[2].split()), text)
             text = re.sub(r"<!-- code: (\S+) -->", lambda file: _quoted(book.parent / file[1]), text)
             if "<!-- runs -->" in text:
-                text = text.replace("<!-- runs -->", _runs_section(executed, names))
+                text = text.replace("<!-- runs -->", _runs_section(book, executed, names))
             (source / f"{name}.md").write_text(text, encoding="utf-8")
 
 
@@ -71,20 +74,48 @@ def _quoted(path: Path) -> str:
     return f"```python\n{code.strip()}\n```"
 
 
-def _runs_section(executed: Path, names: list[str]) -> str:
+def _runs_section(book: Path, executed: Path, names: list[str]) -> str:
     """The page of runs: those that numbers in the executed notebooks link to."""
     from ..runs import store  # here: they load torch, which building other pages does not need
-    from . import runlist
+    from . import cards, runlist
 
-    pages = {name: load_executed(executed / f"{name}.ipynb") for name in names}
-    return runlist.section({name: page for name, page in pages.items() if page},
-                           [store.local_store(), store.recorded_store()])
+    pages = _executed(executed, names)
+    return runlist.section(pages, [store.local_store(), store.recorded_store()], cards.recipes(_profiles(book, pages)))
+
+
+def _write_cards(root: Path, out: Path, names: list[str]) -> None:
+    """Write the cards of all runs that the pages link to beside them."""
+    pages = _executed(out / "notebooks", names)
+    if not any(_links_runs(page) for page in pages.values()):
+        return
+    from ..runs import store
+    from . import cards, runlist
+
+    found = runlist.runs(pages, [store.local_store(), store.recorded_store()])
+    made = [(run, cards.page_command(on[0], pages[on[0]]["metadata"]["gonlib"])) for run, on in found]
+    cards.write(out / "html" / "cards", made, cards.recipes(_profiles(root / "book", pages)))
+
+
+def _executed(folder: Path, names: list[str]) -> dict[str, dict]:
+    pages = {name: load_executed(folder / f"{name}.ipynb") for name in names}
+    return {name: page for name, page in pages.items() if page}
+
+
+def _profiles(book: Path, pages: dict[str, dict]) -> tuple[str, ...]:
+    """The profiles whose runs are looked for: the paper's, and those that the pages were executed with."""
+    used = [page["metadata"]["gonlib"]["profile"] for page in pages.values()]
+    return tuple(name for name in dict.fromkeys(["paper", *used]) if (book / "profiles" / f"{name}.yml").is_file())
+
+
+def _links_runs(page: dict) -> bool:
+    return 'a class=\\"number\\"' in json.dumps(page["cells"])
 
 
 def _digest(root: Path, source: Path) -> str:
     """A digest of all that Jupyter Book makes pages from: sources, configuration, docstrings, its own version."""
     digest = hashlib.sha256(f"{importlib.metadata.version('jupyter-book')} {sys.version}".encode())
-    inputs = [root / "_config.yml", *sorted(source.rglob("*")), *sorted(PACKAGE.rglob("*.py"))]
+    inputs = [root / "_config.yml", *sorted(source.rglob("*")), *sorted(PACKAGE.rglob("*.py")),
+              *sorted((root / "book" / "profiles").glob("*.yml"))]
     for path in (path for path in inputs if path.is_file()):
         digest.update(f"{path}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -113,29 +144,43 @@ def readable(path: Path, executed: Path) -> dict:
         _under_title(page, "warning", "This page was not executed in this build: its code is shown without results.")
     elif about["fault"]:
         _under_title(page, "error", f"This page is not complete: {code_span(about['fault'])}")
-    cells = []
     for cell in page["cells"]:
         tags = cell["metadata"].get("tags", [])
-        _describe_figure(cell)
-        cells.append(cell)
+        _made_accessible(cell)
         if "injected-parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]  # from the page, not from the notebook it offers
         elif "parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": "parameters", "code_prompt_hide": "hide the parameters"}
-            if about:
-                cells.append(_markdown(_made_with(about, _runs_in_words(page))))
-    page["cells"] = cells
+    if about:
+        page["cells"].insert(_place_of_parameters(page["cells"]), _markdown(_made_with(about, _runs_in_words(page))))
     return page
 
 
-def _describe_figure(cell: dict) -> None:
-    """Give the figure that a cell has drawn the description in the cell's metadata, for those who do not see it."""
+def _place_of_parameters(cells: list[dict]) -> int:
+    """Where a page says what it was made with: behind what it says in short, or else behind its parameters."""
+    marks = [i for i, cell in enumerate(cells) if 'class=\\"admonition in-short' in json.dumps(cell.get("outputs", []))]
+    marks += [i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
+    return marks[0] + 1 if marks else len(cells)
+
+
+def _made_accessible(cell: dict) -> None:
+    """Say in a cell's HTML what its figure shows (as the cell's metadata say it), and what the heads of tables are for."""
     alt = html.escape(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", ""))
-    for output in cell.get("outputs", []) if alt else []:
+    for output in cell.get("outputs", []):
         shown = "".join(output.get("data", {}).get("text/html", []))
-        if '<svg role="img"' in shown:
-            output["data"]["text/html"] = shown.replace('<svg role="img"', f'<svg role="img" aria-label="{alt}"', 1)
+        if shown:
+            if alt:
+                shown = shown.replace('<svg role="img" class', f'<svg role="img" aria-label="{alt}" class', 1)
+            output["data"]["text/html"] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
+
+
+def _scoped(table: str) -> str:
+    """A table of pandas whose heads say whether they stand above a column or before a row; empty ones are no heads."""
+    table = re.sub(r"<th[^>]*>\s*</th>", "<td></td>", table.replace(' halign="left"', ""))
+    head, body = table.split("</thead>", 1) if "</thead>" in table else ("", table)
+    return re.sub(r"<th\b(?![^>]*scope)", '<th scope="col"', head) + ("</thead>" if head else "") + re.sub(
+        r"<th\b(?![^>]*scope)", '<th scope="row"', body)
 
 
 def without_outputs(page: dict) -> dict:
@@ -148,7 +193,7 @@ def without_outputs(page: dict) -> dict:
 
 def _runs_in_words(page: dict) -> str:
     """Which of this build's runs are behind an executed notebook's numbers, in a few words."""
-    if 'a class=\\"number\\"' not in json.dumps(page["cells"]):
+    if not _links_runs(page):
         return ""
     from ..runs import store  # here: it loads torch, which other pages do not need
     from . import runlist
@@ -182,11 +227,13 @@ def code_span(text: str) -> str:
     return f"{fence} {' '.join(text.split())} {fence}"
 
 
-def modules(wing: str) -> str:
-    """Markdown that documents each file of a wing of the library, under a heading of its own."""
+def modules(wing: str, first: Sequence[str] = ()) -> str:
+    """Markdown that documents each file of a wing of the library, under a heading of its own, some `first`."""
     names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
              for path in sorted((PACKAGE / wing).rglob("[a-z]*.py"))]
-    return "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in names)
+    leading = [f"{PACKAGE.name}.{wing}.{name}" for name in first]
+    ordered = leading + [name for name in names if name not in leading]
+    return "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n" for name in ordered)
 
 
 def _jupyter_book(root: Path, source: Path, out: Path) -> tuple[list[str], bool]:
@@ -206,6 +253,9 @@ def _jupyter_book(root: Path, source: Path, out: Path) -> tuple[list[str], bool]
     made = work / "_build" / "html"
     built = (made / "index.html").is_file()
     if built:
+        first = re.search(r"^root: *(\S+)", (source / "_toc.yml").read_text(encoding="utf-8"), re.MULTILINE)
+        if first and (made / f"{first[1]}.html").is_file():  # in place of a page that only leads there
+            shutil.copy(made / f"{first[1]}.html", made / "index.html")
         shutil.rmtree(out / "html", ignore_errors=True)
         os.replace(made, out / "html")
         shutil.rmtree(work)

@@ -3,31 +3,39 @@
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import jinja2
 
-from ..runs.progress import title
 from ..runs.run import Run
 from ..runs.store import Store
+from .cards import Recipe
 
 TABLE = jinja2.Environment(autoescape=True, trim_blocks=True).from_string("""\
-{{ runs | length }} runs.
+<p class="runs-tools"><label>{{ count }} runs; show those with <input type="search" id="runs-filter" \
+placeholder="GON, COIL-20, seed 1, ..."></label></p>
 
 <div class="table-scroll"><table class="results runs"><thead><tr>
-<th>run</th><th>page</th><th>what it is</th><th>error</th><th>steps</th><th>seconds</th><th>made on</th><th>source</th>
-</tr></thead>
-<tbody>
-{% for run in runs %}
-<tr id="run-{{ run.hash }}"><td><code>{{ run.hash }}</code></td>\
-<td>{% for page in run.pages %}\
-{{ ", " if not loop.first }}<a href="{{ page }}.html">{{ page.split("-")[0] }}</a>{% endfor %}</td>\
-<td>{{ run.title }}</td><td>{{ run.error }}</td><td>{{ run.steps }}</td><td>{{ run.seconds }}</td><td>{{ run.made_on }}</td>\
-<td><code>{{ run.source }}</code></td></tr>
+{% for head in heads %}
+<th scope="col"><button type="button">{{ head }}</button></th>
 {% endfor %}
-</tbody></table></div>
+</tr></thead>
+{% for title, runs in groups.items() %}
+<tbody><tr class="group"><th scope="rowgroup" colspan="{{ heads | length }}">{{ title }}</th></tr>
+{% for run in runs %}
+<tr id="run-{{ run.hash }}"><td>\
+<a class="number" href="runs.html#run-{{ run.hash }}" data-runs="{{ run.hash }}">{{ run.hash[:8] }}</a></td>\
+<td>{{ run.what }}</td><td>{{ run.config.replace("_", " ") }}</td><td>{{ run.error }}</td><td>{{ run.epoch }}</td>\
+<td>{{ run.seconds }}</td>\
+<td>{{ run.made_on }}</td><td>{% for page in run.pages %}\
+{{ ", " if not loop.first }}<a href="{{ page }}.html#run-{{ run.hash }}">{{ page.split("-")[0] }}</a>{% endfor %}</td></tr>
+{% endfor %}
+</tbody>
+{% endfor %}
+</table></div>
 """)
+HEADS = ("run", "what", "configuration", "test error", "epoch", "seconds", "made on", "shown in")
 
 
 class Link(NamedTuple):
@@ -65,6 +73,9 @@ def in_words(page: dict, store: Store) -> str:
             about = made.setdefault(what, {"steps": set(), "seeds": set()})
             about["steps"].add(min(config.end(run.end["images"])[1], run.reached.steps))
             about["seeds"].add(config.seed)
+    if len(made) > 5:  # a page about other pages: they say it
+        datasets = dict.fromkeys(what.split(",")[0] for what in made)
+        return f"small runs of other pages, on {', '.join(datasets)}"
     return "; ".join(f"{what}, {_range(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
                      for what, about in made.items())
 
@@ -73,29 +84,43 @@ def _range(values: set[int]) -> str:
     return f"{min(values):,}" + (f" to {max(values):,}" if len(values) > 1 else "")
 
 
-def section(pages: dict[str, dict], stores: Iterable[Store]) -> str:
-    """The table of all linked runs as HTML; a sentence if there are none.
+def runs(pages: dict[str, dict], stores: Iterable[Store]) -> list[tuple[Run, list[str]]]:
+    """The linked runs that are in one of the stores, looked through in order, each with the pages that link to it."""
+    found = []
+    for name, names in linked_runs(pages).items():
+        folder = next((store.root / name for store in stores if (store.root / name).is_dir()), None)
+        if folder is not None:
+            found.append((Run(folder), sorted(names)))
+    return found
+
+
+def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[str, Recipe]) -> str:
+    """The table of all linked runs as HTML, grouped by experiment; a sentence if there are none.
 
     Args:
         pages: Executed notebooks by name.
         stores: They are looked through in order.
+        recipes: Run hash -> its place in the experiments.
     """
-    rows = []
-    for name, names in linked_runs(pages).items():
-        run = next(filter(None, (store.named(name) for store in stores)), None)
-        if run is not None:
-            rows.append(_row(run, names))
-    if not rows:
+    groups: dict[str, list[dict]] = {}
+    for run, names in runs(pages, list(stores)):
+        recipe = recipes.get(run.hash)
+        title = f"{recipe.title} ({recipe.profile})" if recipe else "Made with parameters of a page"
+        groups.setdefault(title, []).append(_row(run, names, recipe))
+    if not groups:
         return "No number of this build links to a run."
-    return TABLE.render(runs=sorted(rows, key=lambda row: (row["pages"][0], row["title"])))
+    groups = {title: sorted(rows, key=lambda row: (row["what"], row["config"])) for title, rows in sorted(groups.items())}
+    return TABLE.render(groups=groups, heads=HEADS, count=sum(map(len, groups.values())))
 
 
-def _row(run: Run, pages: list[str]) -> dict:
-    made, metrics = run.provenance, run.metrics
-    error = metrics.get("test_error")
-    row = {"hash": run.hash, "title": title(run.config), "error": "" if error is None else f"{error:.3f}",
-           "steps": f"{metrics.get('steps', 0):,}", "seconds": f"{metrics.get('seconds', 0):.1f}",
-           "source": str(made["source"])[:8],
-           "made_on": f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}"}
-    # on one line: behind an empty line, Markdown would read what a stranger's store says
-    return {name: " ".join(text.split()) for name, text in row.items()} | {"pages": sorted(pages)}
+def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
+    made, error = run.provenance, run.metrics.get("test_error")
+    config = {name: value for name, value in run.trajectory.to_dict().items() if name not in ("dataset", "seed")}
+    return {"hash": run.hash, "pages": pages,
+            "what": f"{recipe.row}, {recipe.column}, seed {run.config.seed}" if recipe
+            else " ".join(run.config.dataset.split()),
+            "config": " ".join(", ".join(f"{name} {value}" for name, value in config.items()).split()),
+            "error": "" if error is None else f"{error:.3f}",
+            "epoch": f"{run.reached.epochs} of {max(recipe.epochs if recipe else 0, run.reached.epochs)}",
+            "seconds": f"{run.metrics.get('seconds', 0):.0f}",
+            "made_on": f"{made['device'].replace('(R)', '')}, {made['started'][:10]}"}

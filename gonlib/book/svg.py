@@ -14,7 +14,7 @@ from ..study.numbers import Html
 INK = "#010203"  # drawn in the colour of the page's text
 # The page may have other shades of these in the dark (book.css); the names are those of its variables.
 THEMED = {"#0072b2": "blue", "#d55e00": "red", "#009e73": "green", "#6a51a3": "violet", "#4d4d4d": "grey"}
-PIXELS_PER_POINT = 1.45  # how large a figure stands on a wide page
+PIXELS_PER_POINT, ON_PHONES = 1.45, 0.95  # how large a figure stands on a wide page, and at least on a narrow one
 MANY = 300  # marks of one kind, from which on they are an image: the page stays small
 SETTINGS = {
     "figure.figsize": (5.8, 3.4), "figure.constrained_layout.use": True, "figure.dpi": 160, "svg.fonttype": "none",
@@ -87,7 +87,8 @@ def _inline(svg: str) -> str:
     for colour, name in THEMED.items():
         svg = svg.replace(colour, f"var(--drawn-{name}, {colour})")
     width, height = (float(re.search(rf' {side}="([\d.]+)pt"', svg)[1]) for side in ("width", "height"))
-    head = (f'<svg role="img" class="drawn" style="width: {width * PIXELS_PER_POINT:.0f}px" '
+    wide = f"width: {width * PIXELS_PER_POINT:.0f}px; --least: {width * ON_PHONES:.0f}px"
+    head = (f'<svg role="img" class="drawn" style="{wide}" '
             f'viewBox="0 0 {width:g} {height:g}" xmlns:xlink="http://www.w3.org/1999/xlink">')
     return re.sub(r"<svg [^>]*>", head, svg, count=1).replace("\n", " ")
 

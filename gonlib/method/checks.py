@@ -1,6 +1,8 @@
 """Checks of what a user hands to a model: one sentence naming what is wrong and what is wanted."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,7 +28,7 @@ def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:
     if x.dtype == torch.uint8:
         x = x.to(model.mean_image.dtype) / 255
     _same_kind(x, model, "images")
-    if values and x.device.type == "cpu" and x.numel() and not (x.amax() <= 2 and x.amin() >= -1):
+    if values and x.device.type == "cpu" and x.numel() and not (x.amax() <= 1.5 and x.amin() >= -0.5):
         raise ValueError(f"images must have values in [0, 1], not from {x.amin():.4g} to {x.amax():.4g}")
     return x
 
@@ -92,7 +94,11 @@ def try_decoder(decoder: nn.Module, k: int, shape: tuple[int, ...]) -> bool:
     decoder.eval()
     try:
         with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
-            both, again, alone = decoder(z), decoder(z), decoder(z[:1])
+            both, again = decoder(z), decoder(z)
+            try:
+                alone = decoder(z[:1])
+            except ValueError:  # it normalises an image by the others
+                alone = None
     except RuntimeError as fault:
         raise ValueError(f"the decoder cannot decode latents of shape (n, {k}): {fault}") from fault
     finally:
@@ -101,7 +107,19 @@ def try_decoder(decoder: nn.Module, k: int, shape: tuple[int, ...]) -> bool:
     if tuple(both.shape) != (2, *shape):
         raise ValueError(f"the decoder must map latents (n, {k}) to outputs (n, {', '.join(map(str, shape))}); it maps "
                          f"(2, {k}) to {tuple(both.shape)}")
-    return _same(both, again) and _same(both[:1], alone)
+    return alone is not None and _same(both, again) and _same(both[:1], alone)
+
+
+@contextmanager
+def enough_images() -> Iterator[None]:
+    """Says in gonlib's words what torch says of a batch normalisation without an image to compare with."""
+    try:
+        yield
+    except ValueError as fault:
+        if "more than 1 value per channel" not in str(fault):
+            raise
+        raise ValueError("this decoder normalises an image by the others of its batch: give two images or more at "
+                         "once") from fault
 
 
 @torch.no_grad()

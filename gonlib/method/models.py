@@ -116,11 +116,12 @@ class Model(nn.Module):
         for layer in batchnorms(self):
             layer.statistics = self.statistics
         self.normalised = bool(batchnorms(decoder) or stock_norms(decoder))
+        self.alone = True  # whether it draws an image whatever else is in the batch, once it is in evaluation
         self.differentiable = True  # whether torch.func gives the fast form of a decoder that does not linearise itself
         self.steady = True  # whether it does in training, too: no chance there, but what a layer's type tells
         if not hasattr(decoder, "linearise"):
-            alone = checks.try_decoder(decoder, latents, (channels * self.likelihood.outputs, height, width))
-            self.differentiable = alone and agrees_with_definition(decoder, latents)
+            self.alone = checks.try_decoder(decoder, latents, (channels * self.likelihood.outputs, height, width))
+            self.differentiable = self.alone and agrees_with_definition(decoder, latents)
             self.steady = self.differentiable and checks.steady_in_training(decoder, latents)
             self._say_which_form()
 
@@ -210,6 +211,8 @@ class Model(nn.Module):
         if stock_norms(self):
             return ("population statistics ask for gonlib.method.normalisation.BatchNorm in place of torch's own "
                     "normalisation over a batch, so use evaluation='batch'")
+        if not self.alone:
+            return "this decoder draws an image by the others of its batch, or by chance, so use evaluation='batch'"
         return self.inference.no_population(self)
 
     def save(self, path: str | Path) -> None:
@@ -356,7 +359,8 @@ class Model(nn.Module):
     @contextmanager
     def _looking(self, tensor: Tensor) -> Iterator[Tensor]:
         """Within, passes change nothing and draw nothing; gives the tensor as autograd can use it."""
-        with evaluation(self, self.statistics, "batch" if self.training else self.statistics.mode):
+        mode = "batch" if self.training else self.statistics.mode
+        with checks.enough_images(), evaluation(self, self.statistics, mode):
             if not (torch.is_inference_mode_enabled() or tensor.is_inference()):
                 yield tensor
                 return

@@ -38,6 +38,8 @@ def keep(run, compute, device="cpu") -> None:
     model = run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
+        if isinstance(what, torch.Tensor) and not len(what):  # such as paths between the pairs of a single test image
+            continue
         names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")
         with files.disk_space(run.folder):
             files.write(run.folder / names[-1], _csv(what) if isinstance(what, pd.DataFrame) else _png(what))

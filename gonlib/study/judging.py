@@ -26,7 +26,8 @@ class Comparison:
         text: The numbers and what they were held against.
         difference: Mean of `higher` minus mean of `lower`.
         standard_error: Of the difference; None if one of them has a single seed.
-        p: Of Welch's two-sided t test; None likewise, or if neither varies.
+        p: Of a two-sided t test, paired or Welch's; None likewise, or if nothing varies.
+        paired: Whether both have the same seeds, which are compared one by one.
     """
 
     verdict: str
@@ -34,35 +35,68 @@ class Comparison:
     difference: float
     standard_error: float | None
     p: float | None
+    paired: bool = False
 
 
 def compare(lower, higher, sigmas: float = 2) -> Comparison:
     """Judge that `lower` lies below `higher`, each the values of a metric over seeds.
 
-    The rule of this book: a difference of means counts if it exceeds `sigmas` standard errors,
-    sqrt(s1^2 / n1 + s2^2 / n2). Where one side has a single seed, it counts if it exceeds 5% of the larger mean.
-    With three seeds a side, two standard errors are a p of about 0.12 by Welch's test, which is given beside it.
+    The rule of this book: a difference of means counts if it exceeds `sigmas` standard errors. Two Series with the same
+    seeds as index are compared pair by pair: a seed decides the first weights and the order of the data, so that
+    the differences of a seed's two runs vary less than the runs. Otherwise the error is sqrt(s1^2 / n1 + s2^2 / n2). Where
+    one side has a single seed, a difference counts if it exceeds 5% of the larger mean.
 
     Raises:
         ValueError: For no values, or values that are not finite.
     """
+    paired = _same_seeds(lower, higher)
+    if paired:
+        higher = higher[lower.index]
     sides = [np.asarray(list(values), float) for values in (lower, higher)]
     if not all(len(side) and np.isfinite(side).all() for side in sides):
         raise ValueError("both sides of a comparison need finite values")
     means = [float(side.mean()) for side in sides]
     difference, error, p = means[1] - means[0], None, None
     if all(len(side) > 1 for side in sides):
-        error = math.sqrt(sum(side.var(ddof=1) / len(side) for side in sides))
-        varies = all(np.ptp(side) > 1e-6 * abs(side.mean()) for side in sides)
-        p = float(stats.ttest_ind(*sides, equal_var=False).pvalue) if varies else None
-        needed, against = sigmas * error, f"{sigmas} standard errors are {sigmas * error:.2g}"
-        against += "" if p is None else f", Welch's p is {p:.2g}"
+        error, p = _paired_test(*sides) if paired else _welch_test(*sides)
+        needed = max(sigmas * error, 1e-9 * max(abs(mean) for mean in means))  # not a rounding of the last digit
+        against = f"{sigmas} standard errors are {sigmas * error:.2g}"
+        against += ", seed by seed" if paired else ""
+        against += "" if p is None else f", p is {p:.2g}"
     else:
         needed = ONE_SEED * max(abs(mean) for mean in means)
         against = f"one seed, {ONE_SEED:.0%} is {needed:.2g}"
     verdict = "holds" if difference > needed else "fails" if -difference > needed else "undecided"
     return Comparison(verdict, f"{means[0]:.4g} against {means[1]:.4g}: a difference of {difference:.2g}, {against}",
-                      difference, error, p)
+                      difference, error, p, paired)
+
+
+def _same_seeds(*sides):
+    """Whether both sides say of which seeds their values are, and these are the same, at least two."""
+    if not all(isinstance(side, pd.Series) and side.index.name == "seed" for side in sides):
+        return False
+    seeds = [list(side.index) for side in sides]
+    return len(seeds[0]) > 1 and sorted(seeds[0]) == sorted(seeds[1]) and len(set(seeds[0])) == len(seeds[0])
+
+
+def _paired_test(lower, higher):
+    """Standard error and p of the mean difference of pairs; no p if all differ by the same."""
+    differences = higher - lower
+    error = float(differences.std(ddof=1) / math.sqrt(len(differences)))
+    varies = np.ptp(differences) > 1e-6 * np.abs([lower, higher]).mean()
+    return error, float(stats.ttest_rel(higher, lower).pvalue) if varies else None
+
+
+def _welch_test(lower, higher):
+    """Standard error and p of the difference of two means; no p if a side does not vary."""
+    error = math.sqrt(sum(side.var(ddof=1) / len(side) for side in (lower, higher)))
+    varies = all(np.ptp(side) > 1e-6 * abs(side.mean()) for side in (lower, higher))
+    return error, float(stats.ttest_ind(lower, higher, equal_var=False).pvalue) if varies else None
+
+
+def by_seed(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """A metric of runs with their seeds as index, for `compare`."""
+    return runs.set_index("seed")[metric]
 
 
 @dataclass(frozen=True)
@@ -156,11 +190,13 @@ def below(column, lower, highers, metric="test_error", digits=2, reach=None) -> 
         return None
     outcomes, told = {}, []
     for rival, runs in rivals.items():
-        found = compare(mine[metric], runs[metric])
+        found = compare(by_seed(mine, metric), by_seed(runs, metric))
         far = not reach or runs[metric].mean() >= reach * mine[metric].mean()
         outcomes[rival] = found.verdict if far or found.verdict != "holds" else "undecided"
-        p = "" if found.p is None else f" (p {found.p:.2g})"
-        told.append(say("{} {} {}{}", rival, number(runs, metric, digits), MARKS[outcomes[rival]], p))
+        beside = [] if not found.paired else [f"{found.difference:+.2g} ± {found.standard_error:.1g} seed by seed"]
+        beside += [] if found.p is None else [f"p {found.p:.2g}"]
+        beside = f" ({', '.join(beside)})" if beside else ""
+        told.append(say("{} {} {}{}", rival, number(runs, metric, digits), MARKS[outcomes[rival]], beside))
     outcome = together(outcomes.values())
     if outcome == "holds" and len(rivals) < len(highers):
         return None

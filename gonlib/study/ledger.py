@@ -15,7 +15,7 @@ from ..data.registry import facts
 from ..runs import store
 from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
-from .numbers import Html, reached
+from .numbers import Html, reached, span
 from .paper import CLAIMS, DATASETS
 from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
@@ -98,16 +98,11 @@ def basis(runs: pd.DataFrame) -> str:
     if runs.empty:
         return ""
     datasets = ", ".join(dict.fromkeys(title(vars(c), ["dataset"]) for c in runs.config))
-    epochs = sorted({int(run.metrics.get("epochs", 0)) for run in runs.run})
-    steps = sorted({int(run.metrics.get("steps", 0)) for run in runs.run})
-    seeds = sorted(set(runs.groupby(["row", "column"]).seed.nunique()))
+    epochs, steps = ([int(run.metrics.get(name, 0)) for run in runs.run] for name in ("epochs", "steps"))
+    seeds = list(runs.groupby(["row", "column"]).seed.nunique())
     devices = ", ".join(dict.fromkeys(run.provenance["device"] for run in runs.run))
-    length, several = f"{_span(epochs)} epochs ({_span(steps)} steps)", "s" * (seeds[-1] > 1)
-    return f"{datasets}; {length}; {_span(seeds)} seed{several}; {devices}"
-
-
-def _span(values):
-    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
+    length, several = f"{span(epochs)} epochs ({span(steps)} steps)", "s" * (max(seeds) > 1)
+    return f"{datasets}; {length}; {span(seeds)} seed{several}; {devices}"
 
 
 def full_schedule(name: str) -> list:
@@ -189,9 +184,11 @@ def in_words(claims, runs: dict) -> Html:
 def verdicts(claims, runs: dict) -> Html:
     """A table for a chapter: each claim, the paper's evidence, ours at full schedule and in this build, and verdicts.
 
-    `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores.
+    `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores. Where a
+    claim's rule reads small runs of other pages too, what this page's show stands here, and the verdict in the ledger.
     """
-    return _table(judge_all(claims, runs), "small runs of this page")
+    elsewhere = {claim for claim in claims if not set(RULES[claim].experiments) <= runs.keys()}
+    return _table(judge_all(claims, runs), "small runs of this page", elsewhere)
 
 
 class Ledger(Html):
@@ -258,13 +255,17 @@ CLAIMS_AND_VERDICTS = PAGES.from_string("""\
 <td>{{ claim }}<div class="note">{{ evidence }}. Rule: {{ rule.says }}.</div></td>
 <td>{% for verdict in verdicts[:-1] %}<div>{{ told(verdict) }}</div>{% endfor %}</td>
 <td>{% if rule.exact %}<span class="state">does not depend on runs</span>
+{%- elif rule.claim in elsewhere %}{{ verdicts[-1].sentence }}
+<div class="note">{{ verdicts[-1].basis }}. With those of other pages:
+<a href="22-ledger.html#claim-{{ rule.claim }}">the ledger</a></div>
 {%- else %}{{ told(verdicts[-1]) }}{% endif %}</td></tr>
 {% endfor %}
 </tbody></table></div>
-<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call; p is that of Welch's test.</p>""")
+<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call; ± after a difference is its standard
+error, p that of a t test: seed by seed where both sides have the same seeds, else Welch's.</p>""")
 
 
-def _table(judgements, small):
+def _table(judgements, small, elsewhere=()):
     lines = []
     for judgement in judgements:
         full, part, _ = judgement
@@ -272,4 +273,4 @@ def _table(judgements, small):
         # what is on the way is said beside what is finished, and in place of "not yet run"
         shown = [v for v in (full, part) if v.verdict != "not yet run"] or [full]
         lines.append((claim, evidence, RULES[full.claim], [*shown, judgement.small]))
-    return Html(CLAIMS_AND_VERDICTS.render(lines=lines, small=small))
+    return Html(CLAIMS_AND_VERDICTS.render(lines=lines, small=small, elsewhere=elsewhere))

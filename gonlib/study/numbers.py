@@ -58,21 +58,21 @@ def written(mean: float, sd: float | None, digits: int = 2) -> str:
     return f"{mean:.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
 
 
-def linked(text: str, runs: pd.DataFrame, note: str = "", recorded: dict | None = None) -> Html:
-    """Text that links to the runs it was made from, the first of them when clicked.
+def linked(text: str, runs: pd.DataFrame, note: str = "", about: dict | None = None) -> Html:
+    """Text that links to the runs it was made from; clicked, it shows their card.
 
     Args:
         text: What is shown.
         runs: Rows of `experiment.collect`.
         note: Shown when the pointer rests on it.
-        recorded: Of a number that the runs record themselves, `metric`, `digits` and what was `asked` of them, so that it
-            can be held against them.
+        about: For its card, `what` the number is and the `values` of the runs. Of a number that the runs record themselves,
+            `metric`, `digits` and what was `asked` of them, so that it can be held against them.
     """
-    about = [Html(' data-{}="{}"').format(key, value) for key, value in (recorded or {}).items()]
+    said = [Html(' data-{}="{}"').format(key, value) for key, value in (about or {}).items()]
     if note:
-        about.append(Html(' title="{}"').format(note))
+        said.append(Html(' title="{}"').format(note))
     return Html('<a class="number" href="runs.html#run-{}" data-runs="{}"{}>{}</a>').format(
-        runs.hash.iloc[0], " ".join(runs.hash), Html("").join(about), text)
+        runs.hash.iloc[0], " ".join(runs.hash), Html("").join(said), text)
 
 
 def missing(runs: pd.DataFrame) -> Html:
@@ -95,14 +95,15 @@ def reached(runs: pd.DataFrame) -> str:
 def conditions(runs: pd.DataFrame) -> str:
     """How finished runs were made, in a few words: data, number and size of the images, length of training, seeds."""
     datasets = ", ".join(dict.fromkeys(title(vars(config), ["dataset"]) for config in runs.config))
-    images, steps = (_span([run.metrics[name] for run in runs.run]) for name in ("images", "steps"))
+    images, steps = (span([run.metrics[name] for run in runs.run]) for name in ("images", "steps"))
     sizes = " and ".join(f"{size} × {size}" for size in sorted({config.size for config in runs.config}))
     length = reached(runs) if (runs.epoch < runs.asked).any() else f"{steps} steps"
     seeds = list(runs.groupby(["row", "column"]).seed.nunique())
-    return f"{datasets} ({images} images of {sizes} pixels), {length}, {_span(seeds)} seed{'s' * (max(seeds) > 1)}"
+    return f"{datasets} ({images} images of {sizes} pixels), {length}, {span(seeds)} seed{'s' * (max(seeds) > 1)}"
 
 
-def _span(values) -> str:
+def span(values) -> str:
+    """The range of some whole numbers: 5, or 5 to 8."""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
@@ -116,12 +117,12 @@ def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:
     if all(isinstance(run.metrics.get(metric), int) for run in done.run):
         digits = 0  # counts, not measurements
     # only what a run records itself can be held against it; a number derived from it links all the same
-    recorded = None
+    about = {"what": metric, "values": " ".join(f"{value:.6g}" for value in done[metric])}
     if metric in done.iloc[0].run.metrics:
         asked = {name: getattr(done.iloc[0].run.config, name) for name in sorted(ASKED)}
-        recorded = {"metric": metric, "digits": digits, "asked": json.dumps(asked)}
+        about |= {"metric": metric, "digits": digits, "asked": json.dumps(asked)}
     note = f"{len(done)} seed{'s' * (len(done) != 1)}: {done.iloc[0].run.summary()}"
-    link = linked(written(*mean_sd(done[metric]), digits), done, note, recorded)
+    link = linked(written(*mean_sd(done[metric]), digits), done, note, about)
     failed = (runs.state == "failed").sum()  # a mean over those that did not fail would hide them
     if failed:
         link += Html(' <span class="state">{} of {} failed</span>').format(failed, len(runs))

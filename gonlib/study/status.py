@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import median
 
 from ..data import registry as data
-from ..errors import unknown
+from ..errors import UserError, unknown
 from ..runs import provenance
 from ..runs.contents import Unreadable
 from ..runs.schedule import Wanted
@@ -83,6 +83,14 @@ def wanted(planned):
     return [Wanted(f"{experiment.name} / {cell.row} / {cell.column}, seed {config.seed}", config,
                    cell.factors.get("model") in experiment.last, [experiment.finish])
             for experiment, cells in planned for cell in cells for config in cell.configs]
+
+
+def only(runs, names):
+    """Those of the wanted `runs` whose names begin with one of `names`; `UserError` for a name that none of them has."""
+    for name in names:
+        if not any(run.config.hash.startswith(name) for run in runs):
+            raise UserError(f"none of the {len(runs)} runs asked for has a name that begins with {name!r}.")
+    return [run for run in runs if run.config.hash.startswith(tuple(names))]
 
 
 def state(config, stores):

@@ -76,8 +76,8 @@ def _bold(text, bold):
     return Html("<b>{}</b>").format(text) if bold else text
 
 
-def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, results_first=False, transpose=False,
-          below=None, name="table") -> Html:
+def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, transpose=False, below=None,
+          name="table") -> Html:
     """Rows by columns of an experiment: per column the paper's number, the recorded one and that of this build, linked.
 
     Columns without any result are named below the table, and so are recorded rows.

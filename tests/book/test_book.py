@@ -84,6 +84,13 @@ def test_every_number_is_its_runs_and_links_to_them(smoke_book):
     assert all(checked[name] for name in tables) and checked.total() > 200, checked
 
 
+def test_heads_of_tables_say_what_they_head(smoke_book):
+    for name in NAMES:
+        for table in soup(smoke_book, name).select(".cell_output table, table.runs"):
+            heads = table.select("th")
+            assert not table.select("[halign]") and all(th.get("scope") and th.text.strip() for th in heads), name
+
+
 def test_pictures_are_there(smoke_book):
     pictures = [(name, img["src"]) for name in NAMES for img in soup(smoke_book, name).select("article img")]
     assert pictures
@@ -185,7 +192,8 @@ CONTRASTS = """(() => {
     }
     return "rgb(255, 255, 255)";
   };
-  return [...document.querySelectorAll(".cell_output :is(th, td, p, code)")].filter(it => it.textContent.trim()).map(it => {
+  const texts = document.querySelectorAll(":is(.cell_output, .runs) :is(th, td, p, code, a)");
+  return [...texts].filter(it => it.textContent.trim()).map(it => {
     const [a, b] = [light(getComputedStyle(it).color), light(behind(it))];
     return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
   });
@@ -193,13 +201,50 @@ CONTRASTS = """(() => {
 
 
 @needs_chromium
-@pytest.mark.parametrize("name", ["04-table1", "09-architectures", "12-settings", "22-ledger", "speed"])
+@pytest.mark.parametrize("name", ["04-table1", "09-architectures", "12-settings", "22-ledger", "speed", "runs"])
 @pytest.mark.parametrize("dark", [False, True])
 def test_outputs_can_be_read(browser, smoke_book, name, dark):
     """Pandas' tables, shaded ones, ours, and words: the contrast is at least that which WCAG asks of large text."""
     browser.open((smoke_book.html / f"{name}.html").as_uri(), dark=dark)
     contrasts = browser.evaluate(CONTRASTS)
     assert len(contrasts) > 10 and min(contrasts) > 3
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_card_of_a_number_shows_its_runs_and_their_command(browser, smoke_book, dark):
+    browser.open((smoke_book.html / "04-table1.html").as_uri(), PHONE, dark=dark)
+    browser.evaluate("""new Promise(done => { document.querySelector('table a.number[data-metric]').click();
+        const look = () => document.querySelector('dialog.card') ? done(1) : setTimeout(look, 20); look() })""")
+    number = browser.evaluate("(d => ({text: d.textContent, runs: d.dataset.runs}))"
+                              "(document.querySelector('table a.number[data-metric]'))")
+    card = BeautifulSoup(browser.evaluate("document.querySelector('dialog.card').outerHTML"), "html.parser")
+    assert card.h2.text == number["text"]
+    assert card.select_one(".card-command pre").text.split("--only ")[1].split() == [
+        name[:8] for name in number["runs"].split()]
+    assert card.select(".card-curve polyline") and "batch size" in card.select_one(".card-config").text
+    assert not browser.errors and all(url.startswith(smoke_book.html.as_uri()) for url in browser.requests
+                                      if not url.startswith(("data:", "blob:")))
+    wide = browser.evaluate("document.querySelector('dialog.card').getBoundingClientRect().right")
+    assert wide <= PHONE["width"]
+    browser.evaluate("document.querySelector('dialog.card .card-close').click()")
+    assert browser.evaluate("document.querySelector('dialog.card') === null")
+
+
+@needs_chromium
+def test_the_runs_are_filtered_and_sorted(browser, smoke_book):
+    browser.open((smoke_book.html / "runs.html").as_uri())
+    shown = """[...document.querySelectorAll('table.runs tr[id]')].filter(row => row.offsetParent).map(
+        row => row.cells[1].textContent)"""
+    everything = browser.evaluate(shown)
+    browser.evaluate("(f => { f.value = 'AE seed'; f.dispatchEvent(new Event('input')) })"
+                     "(document.getElementById('runs-filter'))")
+    some = browser.evaluate(shown)
+    assert 0 < len(some) < len(everything) and all("AE" in what for what in some)
+    browser.evaluate("document.querySelectorAll('table.runs thead button')[1].click()")
+    assert browser.evaluate("document.querySelector('table.runs [aria-sort]').textContent") == "what"
+    cut = browser.evaluate("(box => box.scrollWidth > box.clientWidth)(document.querySelector('.table-scroll'))")
+    assert not cut, "columns of the runs are hidden at 1,280 pixels"
 
 
 @needs_chromium

@@ -55,13 +55,13 @@ def shown(runs, store):
     yield "box", numbers.box(HOSTILE, HOSTILE, numbers.say("{}", HOSTILE))
     yield "table", tables.table(runs)
     yield "recorded", tables.table(runs, {"test_error": HOSTILE}, recorded=runs, transpose=True)
-    yield "not run yet", tables.not_run_yet(HOSTILE, runs=runs.assign(state="not run"))
+    yield "not run yet", tables.not_run_yet("table1", runs=runs.assign(state="not run"))
     yield "shaded", tables.shaded(runs.pivot(index="row", columns="column", values="test_error")).to_html()
     yield "kept", kept.collected(runs, "scores")[["method", "value"]]._repr_html_()
     yield "pictures", numbers.prose(pictures.sentences(runs))
     yield "not recorded", pictures.not_recorded(runs.assign(state="not run", steps=0))
     yield "race", live.race({HOSTILE: runs})
-    yield "runs", runlist.section({"page": made}, [store])
+    yield "runs", runlist.section({"page": made}, [store], {})
 
 
 @pytest.mark.slow

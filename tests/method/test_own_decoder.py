@@ -189,3 +189,35 @@ def test_what_does_not_fit_is_said_at_once(decoder, options, message):
 def test_a_decoder_of_one_size_says_so():
     with pytest.raises(ValueError, match="one size, 6 x 10"):
         model_of().float().decode(torch.zeros(1, 6), size=12)
+
+
+class Flat(nn.Module):
+    """(n, 6) to (n, 1, 4, 4) with a layer on the flat numbers in its middle, and something done to the whole batch."""
+
+    def __init__(self, middle, last=lambda h: h):
+        super().__init__()
+        self.layers, self.last = nn.Sequential(nn.Linear(6, 8), middle, nn.Tanh(), nn.Linear(8, 16)), last
+
+    def forward(self, z):
+        return self.last(self.layers(z).view(-1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_a_single_image_that_is_normalised_by_the_others_is_told(tracked):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = Model(Flat(nn.BatchNorm1d(8, track_running_stats=tracked)), 6, "bernoulli", (1, 4, 4)).ready()
+    x = torch.rand(3, 1, 4, 4)
+    assert model.encode(x).shape == (3, 6) and model.statistics.mode == "batch"
+    for call in (lambda: model.encode(x[:1]), lambda: model.decode(torch.zeros(1, 6)), lambda: model.reconstruct(x[:1])):
+        with pytest.raises(ValueError, match="give two images or more at once"):
+            call()
+
+
+def test_a_decoder_that_mixes_images_by_itself_has_no_population():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = Model(Flat(nn.Identity(), lambda h: h - h.mean(0)), 6, "bernoulli", (1, 4, 4))
+    assert "draws an image by the others of its batch" in model.no_population()
+    assert model.ready().statistics.mode == "batch"
+    assert Model(Flat(nn.Identity()), 6, "bernoulli", (1, 4, 4)).no_population() is None

@@ -127,7 +127,8 @@ WRONG = {
     "no channel": (X[:, 0], r"shape \(n, 1, 8, 8\), not \(2, 8, 8\)"), "flat": (X[0, 0], r"not \(8, 8\)"),
     "colour": (X.expand(2, 3, 8, 8), r"not \(2, 3, 8, 8\)"), "large": (torch.rand(2, 1, 9, 8), r"not \(2, 1, 9, 8\)"),
     "double": (X.double(), "images are float64 on cpu, but the model is float32 on cpu"),
-    "0 to 255": (255 * X, r"values in \[0, 1\], not from"), "a list": ([[0.0]], "must be a torch tensor.*not list"),
+    "0 to 255": (255 * X, r"values in \[0, 1\], not from"), "-1 to 1": (2 * X - 1, r"values in \[0, 1\], not from"),
+    "a list": ([[0.0]], "must be a torch tensor.*not list"),
 }
 
 

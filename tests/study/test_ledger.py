@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -37,6 +38,18 @@ def test_one_seed_asks_for_five_percent():
     assert compare([1.0], [1.06]).verdict == "holds" and compare([1.06], [1.0, 1.0]).verdict == "fails"
     assert compare([1.0], [1.04, 1.04]).verdict == "undecided"
     assert "one seed" in compare([1.0], [2.0]).text and compare([1.0], [2.0]).standard_error is None
+
+
+def test_runs_with_the_same_seeds_are_compared_pair_by_pair():
+    """What a seed does to both runs is no difference between them."""
+    seeds = pd.Index([0, 1, 2], name="seed")
+    low, high = pd.Series([3.6, 2.3, 3.1], seeds), pd.Series([3.8, 2.4, 3.3], seeds)
+    found = compare(low, high[[2, 0, 1]])
+    assert found.paired and found.verdict == "holds" and "seed by seed" in found.text
+    assert found.standard_error == pytest.approx(np.std([0.2, 0.1, 0.2], ddof=1) / 3**0.5) and 0 < found.p < 0.1
+    other = compare(low, high.rename(index={2: 3}))
+    assert not other.paired and other.verdict == "undecided" and other.p > 0.5
+    assert compare(low, low + 1e-12).verdict == "undecided" and compare(low, low + 0.1).p is None
 
 
 @pytest.mark.parametrize("values", [[], [float("nan")], [1.0, float("inf")]])
@@ -234,8 +247,11 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     runs = as_published()
     full, part, small = ledger.judge_all(["C1"], runs)[0]
     assert full.verdict == part.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
-    text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")
+    text = BeautifulSoup(ledger.verdicts(["C1"], runs | {"settings-length": NO_RUNS}), "html.parser")
     assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
+    text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")  # the ledger has more to judge it by
+    assert [tag.text for tag in text.select(".verdict")] == ["not yet run"] and "GON 0.41" in text("td")[-1].text
+    assert text("td")[-1].a and text.find("a", href="22-ledger.html#claim-C1")
 
     def all_full(name, runs=None):
         return NO_RUNS if runs is None else runs, NO_RUNS, NO_RUNS
