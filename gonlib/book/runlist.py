@@ -73,6 +73,9 @@ def in_words(page: dict, store: Store) -> str:
             about = made.setdefault(what, {"steps": set(), "seeds": set()})
             about["steps"].add(min(config.end(run.end["images"])[1], run.reached.steps))
             about["seeds"].add(config.seed)
+    if len(made) > 5:  # a page about other pages: they say it
+        datasets = dict.fromkeys(what.split(",")[0] for what in made)
+        return f"small runs of other pages, on {', '.join(datasets)}"
     return "; ".join(f"{what}, {_range(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
                      for what, about in made.items())
 

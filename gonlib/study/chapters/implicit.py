@@ -79,7 +79,7 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     for row in yardsticks(runs).itertuples():
         if not row.test_error < row.mean_error:  # it has learned nothing yet, or that is not known
             continue
-        pca = (row.config.latents + 1) * row.channels * row.config.size**2
+        pca = (row.config.latents + 1) * int(row.channels) * row.config.size**2
         ours, theirs = (f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error))
         kept = linked(f"{row.parameters:,.0f} parameters keep {ours} of the signal", runs[runs.hash == row.hash])
         lines.append(say("{}: {} ({}); PCA with {} components keeps {} with {} parameters, {} times as many.", row.column,
