@@ -60,7 +60,7 @@ def show_snapshots(run, originals=None, rows=8, images=12):
 
 def plot_seconds(runs, ax=None):
     """Validation error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
-    shots = pd.concat([r.run.snapshots[1].assign(row=r.row, seed=r.seed) for r in runs.itertuples()])
+    shots = pd.concat([r.run.snapshots[1].assign(row=r.row, seed=r.seed, hash=r.hash) for r in runs.itertuples()])
     ax = plot_curves(shots[shots.seconds > 0], x="seconds", ax=ax)
     ax.axhline(shots.mean_image_error.iloc[0], color="0.5", ls=":", lw=1.2)
     ax.set_xscale("log")

@@ -119,7 +119,8 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
 
 
 def _name_ends(ax, ends, palette, apart=12):
-    """Write the name of each curve behind its end, names at least so many points `apart`."""
+    """Write the name of each curve at its end's height, right of all curves, names at least so many points `apart`."""
+    right = max((end[0] for end in ends.values()), default=0)
     heights = {name: ax.transData.transform(end)[1] * 72 / ax.figure.dpi for name, end in ends.items()}
     order = sorted(heights, key=heights.get)
     places = dict(heights)
@@ -129,7 +130,7 @@ def _name_ends(ax, ends, palette, apart=12):
             places[below] -= push
             places[above] += push
     for name in order:
-        ax.annotate(name, ends[name], xytext=(7, places[name] - heights[name]), textcoords="offset points", va="center",
+        ax.annotate(name, (right, ends[name][1]), xytext=(7, places[name] - heights[name]), textcoords="offset points", va="center",
                     fontsize=9, color=palette[name], annotation_clip=False)
 
 

@@ -228,7 +228,8 @@ def test_the_card_of_a_number_shows_its_runs_and_their_command(browser, smoke_bo
                                       if not url.startswith(("data:", "blob:")))
     wide = browser.evaluate("document.querySelector('dialog.card').getBoundingClientRect().right")
     assert wide <= PHONE["width"]
-    browser.evaluate("document.querySelector('dialog.card .card-close').click()")
+    browser.evaluate("""new Promise(done => { const card = document.querySelector('dialog.card');
+        card.addEventListener('close', () => done(1)); card.querySelector('.card-close').click() })""")
     assert browser.evaluate("document.querySelector('dialog.card') === null")
 
 
@@ -238,10 +239,10 @@ def test_the_runs_are_filtered_and_sorted(browser, smoke_book):
     shown = """[...document.querySelectorAll('table.runs tr[id]')].filter(row => row.offsetParent).map(
         row => row.cells[1].textContent)"""
     everything = browser.evaluate(shown)
-    browser.evaluate("(f => { f.value = 'AE seed'; f.dispatchEvent(new Event('input')) })"
+    browser.evaluate("(f => { f.value = 'tied seed'; f.dispatchEvent(new Event('input')) })"
                      "(document.getElementById('runs-filter'))")
     some = browser.evaluate(shown)
-    assert 0 < len(some) < len(everything) and all("AE" in what for what in some)
+    assert 0 < len(some) < len(everything) and all("Tied AE" in what for what in some)
     browser.evaluate("document.querySelectorAll('table.runs thead button')[1].click()")
     assert browser.evaluate("document.querySelector('table.runs [aria-sort]').textContent") == "what"
     cut = browser.evaluate("(box => box.scrollWidth > box.clientWidth)(document.querySelector('.table-scroll'))")
