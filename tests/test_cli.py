@@ -311,8 +311,18 @@ def test_parameters_are_those_of_the_profile_then_the_group_then_the_overrides(h
         profiles.parameters({"a": {"epoch": 3}}, "a", known=known)
 
 
-def test_a_profile_that_cannot_be_read_is_named(here):
-    (here / "checkout" / "book" / "profiles" / "odd.yml").write_text("- a\n- b\n")
+BOMB = "bomb:\n  b0: &b0 [1, 1]\n" + "".join(f"  b{i}: &b{i} [*b{i - 1}, *b{i - 1}]\n" for i in range(1, 60))
+
+
+@pytest.mark.parametrize("text", [
+    "- a\n- b\n", "common: [1]", "common: " + "[" * 5000, "common: \udcff", BOMB, "common: {a: !!python/name:os.system }",
+    "a: &a {b: *a}", "pipe", "x" * 2_000_000])
+def test_a_profile_that_cannot_be_read_is_named(here, text):
+    path = here / "checkout" / "book" / "profiles" / "odd.yml"
+    if text == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(UserError, match="odd.yml is not a mapping of groups"):
         profiles.load_profile("odd")
 

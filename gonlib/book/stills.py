@@ -27,9 +27,9 @@ def ring_density(z0: Tensor, radius: float, sigma: float) -> Tensor:
 def _picture(figure):
     """A figure as the source of an `img`; the figure is closed."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", bbox_inches="tight", dpi=110, facecolor="white")
+    figure.savefig(file, format="webp", bbox_inches="tight", dpi=110, facecolor="white")
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """What is recorded of the paper's experiments, how far it has been trained, and the command that makes the rest."""
 
+import re
 from typing import NamedTuple
 
 import jinja2
@@ -54,9 +55,15 @@ def coverage(name: str) -> tuple[Line, pd.DataFrame]:
     return Line(name, EXPERIMENTS[name].title, recorded, missing, command), runs
 
 
+def _place(name):
+    """Tables first, then figures in their order, then what is not in the paper."""
+    found = re.match(r"(Table|Figure)s? (\d+)", EXPERIMENTS[name].title)
+    return (("Table", "Figure").index(found[1]), int(found[2])) if found else (2, 0)
+
+
 def page() -> Html:
     """A table of all experiments, for the book: see `coverage`."""
-    found = [coverage(name) for name in EXPERIMENTS]
+    found = [coverage(name) for name in sorted(EXPERIMENTS, key=_place)]
     # a run of several experiments is complete if it is for all of them
     states = pd.concat([runs for _, runs in found]).groupby("hash").state.agg(set)
     return Html(PAGE.render(lines=[line for line, _ in found], runs=len(states), done=int((states == {"done"}).sum()),

@@ -15,7 +15,7 @@ from ..data.registry import facts
 from ..runs import store
 from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
-from .numbers import Html, reached
+from .numbers import Html, reached, span
 from .paper import CLAIMS, DATASETS
 from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
@@ -98,16 +98,11 @@ def basis(runs: pd.DataFrame) -> str:
     if runs.empty:
         return ""
     datasets = ", ".join(dict.fromkeys(title(vars(c), ["dataset"]) for c in runs.config))
-    epochs = sorted({int(run.metrics.get("epochs", 0)) for run in runs.run})
-    steps = sorted({int(run.metrics.get("steps", 0)) for run in runs.run})
-    seeds = sorted(set(runs.groupby(["row", "column"]).seed.nunique()))
+    epochs, steps = ([int(run.metrics.get(name, 0)) for run in runs.run] for name in ("epochs", "steps"))
+    seeds = list(runs.groupby(["row", "column"]).seed.nunique())
     devices = ", ".join(dict.fromkeys(run.provenance["device"] for run in runs.run))
-    length, several = f"{_span(epochs)} epochs ({_span(steps)} steps)", "s" * (seeds[-1] > 1)
-    return f"{datasets}; {length}; {_span(seeds)} seed{several}; {devices}"
-
-
-def _span(values):
-    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
+    length, several = f"{span(epochs)} epochs ({span(steps)} steps)", "s" * (max(seeds) > 1)
+    return f"{datasets}; {length}; {span(seeds)} seed{several}; {devices}"
 
 
 def full_schedule(name: str) -> list:

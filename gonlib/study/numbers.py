@@ -95,14 +95,15 @@ def reached(runs: pd.DataFrame) -> str:
 def conditions(runs: pd.DataFrame) -> str:
     """How finished runs were made, in a few words: data, number and size of the images, length of training, seeds."""
     datasets = ", ".join(dict.fromkeys(title(vars(config), ["dataset"]) for config in runs.config))
-    images, steps = (_span([run.metrics[name] for run in runs.run]) for name in ("images", "steps"))
+    images, steps = (span([run.metrics[name] for run in runs.run]) for name in ("images", "steps"))
     sizes = " and ".join(f"{size} × {size}" for size in sorted({config.size for config in runs.config}))
     length = reached(runs) if (runs.epoch < runs.asked).any() else f"{steps} steps"
     seeds = list(runs.groupby(["row", "column"]).seed.nunique())
-    return f"{datasets} ({images} images of {sizes} pixels), {length}, {_span(seeds)} seed{'s' * (max(seeds) > 1)}"
+    return f"{datasets} ({images} images of {sizes} pixels), {length}, {span(seeds)} seed{'s' * (max(seeds) > 1)}"
 
 
-def _span(values) -> str:
+def span(values) -> str:
+    """The range of some whole numbers: 5, or 5 to 8."""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 

@@ -16,6 +16,7 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 80
+_repr.maxlevel = 2
 
 
 def shown(value: Any) -> str:
@@ -102,7 +103,7 @@ def typed(name: str, value: Any, example: Any) -> Any:
     if example is not None and type(value) is not type(example):
         from ..training.config import Config, check_field  # here: it loads torch, which building pages does not need
 
-        if name in Config.__dataclass_fields__:
+        if name in Config.__dataclass_fields__ and not isinstance(value, list | dict):
             check_field(Config.__dataclass_fields__[name], value)  # names the range too
         raise UserError(f"parameter {name} must be {KINDS[type(example)]}, not {shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):

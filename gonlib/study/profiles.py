@@ -23,10 +23,18 @@ def load_profile(name):
     if path.is_file() and path.stat().st_size <= LARGEST:
         try:
             groups = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            return {group: dict(values or {}) for group, values in groups.items()}
+            found = {group: dict(values or {}) for group, values in groups.items()}
+            if all(_flat(value) for values in found.values() for value in values.values()):
+                return found
         except (OSError, yaml.YAMLError, TypeError, ValueError, AttributeError, RecursionError) as found:
             fault = found
     raise UserError(f"{path} is not a mapping of groups to parameters; see the other profiles.") from fault
+
+
+def _flat(value):
+    """Whether a value is a single one, or a list or a mapping of single ones: what is nested may be endless in YAML."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not any(isinstance(part, dict | list) for part in parts)
 
 
 def device_of(profile):

@@ -1,7 +1,7 @@
 // <gon-path>: two ways between the latents of two images, beside the cross-fade of the images themselves.
 
 const FINE = 64; // side of the pictures when nothing moves
-const WORK = 5e6; // multiplications for each picture drawn at once while something moves
+const WORK = 2e6; // multiplications for each picture drawn at once while something moves
 const PATIENCE = 12; // milliseconds of work before the page may answer again
 
 class GonPath extends LiveElement {

@@ -1,7 +1,7 @@
 // <gon-zoom>: an image that is a function of coordinates, drawn at any zoom beside bicubic interpolation and the truth.
 
 const FINE = 144; // side of the pictures when nothing moves
-const WORK = 1e7; // multiplications for the picture drawn at once while something moves
+const WORK = 6e6; // multiplications for the picture drawn at once while something moves
 const PATIENCE = 12; // milliseconds of work before the page may answer again
 
 class GonZoom extends LiveElement {

@@ -67,6 +67,8 @@ def in_short(run: pd.DataFrame, agreed: tuple[float, float], compared: pd.Series
             *(linked(f"{apart:.0e}", run) for apart in agreed)),
         say("As its encoder is linear, PCA with as many components is the yardstick: test error {} against the GON's {}.",
             f"{pca:.2f}", linked(f"{own:.2f}", run)),
+        Html("The claim holds for likelihoods whose derivative is affine in the image, as the squared error's and the "
+             "Bernoulli's are, and not for those over 256 levels."),
     ]
 
 

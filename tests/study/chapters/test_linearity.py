@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from study.fake_runs import table
 
+from gonlib.data import as_float
+from gonlib.data.datasets import load
 from gonlib.method.models import build
 from gonlib.method.normalisation import BatchNorm
+from gonlib.study.chapters import gon, linearity
 from gonlib.study.chapters.linearity import counted_costs, expected_costs, float32_errors
 from gonlib.training.config import Config
 
@@ -33,3 +37,19 @@ def test_float32_errors_judge_both_forms_and_leave_the_model_alone():
     for form in ("reference", "fast"):
         assert all(0 < error < 0.01 for error in errors[form].values())
     assert errors["fast"]["latents"] < errors["reference"]["latents"]
+
+
+def test_the_encoder_agrees_with_its_matrix_and_pca_bounds_a_linear_decoder():
+    data = load("digits", size=8, train_images=300, test_images=50)
+    model = build(Config(size=8, filters=4, latents=4), 1).ready()
+    agreed = linearity.agreement(model, as_float(data.test), 16)
+    assert max(agreed) < 1e-3
+    pca, linear_decoder, _ = linearity.decoders_compared(model, data)
+    assert pca < linear_decoder * 1.05
+
+
+def test_what_detaching_does_is_said_where_both_runs_are_there():
+    runs = table({("GON", "mnist"): 0.5, ("1 step, detached", "mnist"): 2.0})
+    said = gon.detaching(runs)
+    assert "0.50" in said and "4.0 times" in said and "MNIST" in said
+    assert gon.detaching(runs[runs.model == "GON"]) is None and len(gon.in_short(runs[:0], runs[:0])) == 1
