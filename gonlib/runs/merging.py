@@ -37,7 +37,7 @@ class Merge:
         lines = ["runs: " + ", ".join(f"{len(names)} {what}" for names, what in counts) + "."]
         for names, what in ((self.conflicts, "a different result is here, kept"), (self.damaged, "damaged, skipped"),
                             (self.busy, "another process is just training it here, left out: merge again when it has ended"),
-                            (self.refused, "refused: not a plain file of a run")):
+                            (self.refused, "refused: not a plain file of a run that can be read")):
             lines += [f"{name}: {what}." for name in names]
         return "\n".join(lines + self.notes)
 

@@ -6,6 +6,7 @@ never more than a run can hold, and a pack is taken whole or not at all.
 
 import bz2
 import contextlib
+import errno
 import gzip
 import hashlib
 import json
@@ -36,6 +37,7 @@ DESKTOP = re.compile(r"(\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|__MACOSX)")  # 
 MEGABYTE = 2**20
 LARGEST = {".safetensors": 16 * 1024 * MEGABYTE}  # weights and checkpoints; tables, texts and pictures:
 LARGEST_TEXT, MOST_MEMBERS = 64 * MEGABYTE, 100_000
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 FAULTS = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, struct.error, ValueError,
           OverflowError, MemoryError, RecursionError)
 
@@ -144,6 +146,8 @@ def copy_runs(other: Path, into: Path, wanted: Callable[[str], bool]) -> Copied:
     except OSError as fault:
         if fault.errno is None:  # of gzip: the content, not the disk
             raise UserError(f"cannot read runs from {other}: it is no whole tar of a run store.") from fault
+        if fault.errno in WRITING:  # then it is the store, whatever file Python names
+            raise from_system(OSError(fault.errno, fault.strerror), into.parent) from fault
         raise from_system(fault, other) from fault
 
 
@@ -166,6 +170,10 @@ def _copy_folder(other, into, wanted):
         except FileNotFoundError:
             shutil.rmtree(into / run.name, ignore_errors=True)
             copied.notes.append(f"{run.name}: another process is just changing it, left out.")
+        except PermissionError as fault:
+            shutil.rmtree(into / run.name, ignore_errors=True)
+            copied.refused.append(run.name)
+            copied.notes.append(str(from_system(fault, run)))
     return copied
 
 

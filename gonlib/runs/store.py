@@ -271,7 +271,7 @@ class Store:
                 left_out = file.name in ("lock", REPEAT) or files.is_temporary(file.name) or not file.is_file()
                 if not (left_out or (is_weights and not weights) or (file.name == CHECKPOINT and not unfinished)):
                     entries.append((f"{name}/{file.name}", file))
-        with files.disk_space(Path(path).parent):
+        with files.disk_space(Path(path)):
             return packs.pack(Path(path), entries)
 
 

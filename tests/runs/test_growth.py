@@ -2,9 +2,7 @@
 
 import itertools
 import math
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -105,32 +103,6 @@ def test_an_end_that_it_has_passed_unseen_is_made_by_repeating(tmp_path):
     after = {path.name: path.read_bytes() for path in long.folder.iterdir()}
     assert all(after[name] == content for name, content in before.items())
     assert set(after) - set(before) == {"weights-9.safetensors", "measured.csv"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("step", range(9))
-def test_killed_between_any_two_writes_while_it_grows(tmp_path, monkeypatch, step):
-    made, longer = Store(tmp_path), TINY.replace(epochs=4)
-    first, left = made.run(TINY), [step]
-
-    def interrupt(function):
-        def wrapped(*args, **options):
-            left[0] -= 1
-            if left[0] == -1:
-                raise KeyboardInterrupt
-            return function(*args, **options)
-
-        return wrapped
-
-    with monkeypatch.context() as patch:
-        for owner, name in ((os, "replace"), (os, "rename"), (Path, "unlink")):
-            patch.setattr(owner, name, interrupt(getattr(owner, name)))
-        try:
-            made.run(longer)
-        except KeyboardInterrupt:
-            assert step < 9
-    assert_same(made.find(TINY), first)  # whatever was written, what there was is there
-    assert_same(made.run(longer), Store(tmp_path / "once").run(longer))
 
 
 def test_a_run_that_was_stopped_shows_how_far_it_is_and_goes_on(tmp_path):

@@ -20,6 +20,7 @@ TINY = Config(size=8, filters=2, latents=4, train_images=32, test_images=16, bat
 LONG = TINY.replace(epochs=4)
 ACTIONS = {
     "run": lambda store, other: store.run(TINY, progress=lambda *_: None),
+    "grow": lambda store, other: store.run(LONG, progress=lambda *_: None),
     "merge": lambda store, other: store.merge(other),
     "pack": lambda store, other: store.pack(f"{other}.tar"),
 }
@@ -85,6 +86,10 @@ def check(action, number, stores, folder):
     store = Store(folder)
     if action == "run":
         ACTIONS["run"](store, None)
+    elif action == "grow":
+        assert numbers(store, TINY) == numbers(Store(stores / "short"), TINY)
+        ACTIONS["grow"](store, None)
+        assert numbers(store, LONG) == numbers(Store(stores / "long"), LONG)
     elif action == "merge":
         assert numbers(store, TINY) == numbers(Store(stores / "short"), TINY)
         store.merge(source)
@@ -98,7 +103,7 @@ def check(action, number, stores, folder):
     return died
 
 
-@pytest.mark.parametrize("action, number", [("run", 3), ("run", 9), ("merge", 2), ("merge", 8), ("pack", 1)])
+@pytest.mark.parametrize("action, number", [("run", 3), ("run", 9), ("grow", 6), ("merge", 2), ("merge", 8), ("pack", 1)])
 def test_killed_here_and_there(action, number, stores, tmp_path):
     assert check(action, number, stores, tmp_path / "store")
 

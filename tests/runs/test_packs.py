@@ -1,5 +1,6 @@
 """Packs of runs: taken whole, or refused with a sentence; a stranger's pack can do no harm."""
 
+import errno
 import gzip
 import io
 import json
@@ -274,3 +275,28 @@ def test_headers_and_manifests_have_a_measure(store, tmp_path, monkeypatch):
     assert "manifest.json" in refused
     long = make(tmp_path / "long.tar", *((f"{i}" + "x" * 150, b"", {}) for i in range(3)))
     refuses(long, tmp_path)
+
+
+def test_a_run_that_may_not_be_read_does_not_stop_the_others(store, tmp_path, monkeypatch):
+    copyfile = packs.shutil.copyfile
+
+    def denied(source, target):
+        if source.name == "config.json":
+            raise PermissionError(13, "Permission denied", str(source))
+        return copyfile(source, target)
+
+    monkeypatch.setattr(packs.shutil, "copyfile", denied)
+    found, copied = taken(store, tmp_path)
+    assert list(found) == ["fedcba9876543210.partial/checkpoint.safetensors"] and copied.refused == [RUN]
+    assert "permission denied" in copied.notes[0] and "delete" not in copied.notes[0]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
+def test_a_store_that_cannot_be_written_is_named_and_not_the_pack(code, store, tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise OSError(code, os.strerror(code), str(source))
+
+    monkeypatch.setattr(packs.shutil, "copyfile", refuse)
+    (tmp_path / "there" / "new").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{tmp_path}/there"):
+        packs.copy_runs(store, tmp_path / "there" / "new", lambda name: True)
