@@ -133,7 +133,7 @@ def readable(path: Path, executed: Path) -> dict:
 
     A page whose execution failed, or that was not executed, says so under its title.
     """
-    page = load_executed(executed)
+    page = load_executed(executed) or {}
     about = page["metadata"]["gonlib"] if page else {}
     if about.get("source") != source_digest(path):
         page, about = without_outputs(load_source(path)), {}
@@ -167,12 +167,12 @@ def _place_of_parameters(cells: list[dict]) -> int:
 def _made_accessible(cell: dict) -> None:
     """Say in a cell's HTML what its figure shows (as the cell's metadata say it), and what the heads of tables are for."""
     alt = html.escape(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", ""))
-    for output in cell.get("outputs", []):
-        shown = "".join(output.get("data", {}).get("text/html", []))
-        if shown:
+    for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+        for kind in [kind for kind in data if kind.endswith("text/html")]:  # glued ones, too
+            shown = "".join(data[kind])
             if alt:
                 shown = shown.replace('<svg role="img" class', f'<svg role="img" aria-label="{alt}" class', 1)
-            output["data"]["text/html"] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
+            data[kind] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
 
 
 def _scoped(table: str) -> str:

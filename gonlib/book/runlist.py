@@ -47,8 +47,8 @@ class Link(NamedTuple):
 
 def links(page: dict) -> Iterator[Link]:
     """The linked numbers in an executed notebook's outputs."""
-    for output in (output for cell in page["cells"] for output in cell.get("outputs", [])):
-        shown = "".join(output.get("data", {}).get("text/html", []))
+    data = [output.get("data", {}) for cell in page["cells"] for output in cell.get("outputs", [])]
+    for shown in ("".join(text) for made in data for kind, text in made.items() if kind.endswith("text/html")):  # glued, too
         for tag in re.findall(r'<a class="number"[^>]*>', shown):
             about = {name: html.unescape(value) for name, value in re.findall(r'data-(\w+)="([^"]*)"', tag)}
             yield Link(about["runs"].split(), json.loads(about.get("asked", "{}")))
@@ -116,11 +116,13 @@ def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[st
 def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
     made, error = run.provenance, run.metrics.get("test_error")
     config = {name: value for name, value in run.trajectory.to_dict().items() if name not in ("dataset", "seed")}
-    return {"hash": run.hash, "pages": pages,
+    texts = {
             "what": f"{recipe.row}, {recipe.column}, seed {run.config.seed}" if recipe
-            else " ".join(run.config.dataset.split()),
-            "config": " ".join(", ".join(f"{name} {value}" for name, value in config.items()).split()),
+            else run.config.dataset,
+            "config": ", ".join(f"{name} {value}" for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
             "epoch": f"{run.reached.epochs} of {max(recipe.epochs if recipe else 0, run.reached.epochs)}",
             "seconds": f"{run.metrics.get('seconds', 0):.0f}",
             "made_on": f"{made['device'].replace('(R)', '')}, {made['started'][:10]}"}
+    # on one line each: behind an empty one HTML would be Markdown
+    return {name: " ".join(text.split()) for name, text in texts.items()} | {"hash": run.hash, "pages": pages}

@@ -107,10 +107,11 @@ def test_names_of_curves_that_end_together_do_not_lie_on_each_other():
 def test_a_figure_in_a_page_takes_its_colours_and_links_to_its_runs():
     with plt.rc_context(svg.SETTINGS):
         ax = figures.plot_curves(some_curves().assign(hash=lambda curves: curves.row))
+        ax.set_title("eps 0.0001")
         made = BeautifulSoup(svg.as_html(ax.figure), "html.parser")
         plt.close(ax.figure)
     assert svg.INK not in str(made) and "currentColor" in str(made) and "var(--drawn-blue, #0072b2)" in str(made)
-    assert "GON" in [text.text for text in made.select("svg text")]
+    assert {"GON", "eps 0.0001"} <= {text.text for text in made.select("svg text")}
     assert made.select_one(".data a.number")["data-runs"] == "GON AE"
     used = set(re.findall(r"#([\w-]+)", str(made.svg)))
     assert {tag["id"] for tag in made.select("[id]")} <= used
