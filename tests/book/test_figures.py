@@ -25,14 +25,6 @@ def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
     assert figures.signed(torch.zeros(1, 3, 2, 2)).isfinite().all()
 
 
-def test_a_captioned_figure_carries_its_picture_and_its_words():
-    fig, _ = plt.subplots()
-    made = figures.captioned(fig, "errors < 1", 'a "plot"')
-    plt.close(fig)
-    assert "<figcaption>errors &lt; 1</figcaption>" in made
-    assert BeautifulSoup(made, "html.parser").svg["aria-label"] == 'a "plot"'
-
-
 def some_curves():
     """Two rows in three columns, two seeds each."""
     return pd.DataFrame([{"row": row, "column": column, "seed": seed, "epoch": epoch, "test_error": 1.0 + epoch + seed}
