@@ -36,7 +36,10 @@ def main(argv=None):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = parser(argv).parse_args(argv)
-        return args.command(args) or 0
+        code = args.command(args) or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk can still be told
+        return code
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stdout = None
         return 0
@@ -44,7 +47,7 @@ def main(argv=None):
         print("\ngonlib: stopped; finished runs are kept, and the same command goes on from there.", file=sys.stderr)
         return 130
     except (UserError, OSError) as fault:
-        told = fault if isinstance(fault, UserError) else from_system(fault, "a file")
+        told = fault if isinstance(fault, UserError) else from_system(fault, "the file that is written to")
         print(f"gonlib: {_readable(str(told))}", file=sys.stderr)
         return 2
     except Exception as fault:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -370,6 +371,16 @@ def test_a_fault_that_nobody_foresaw_is_two_lines_and_a_file(here, capsys, monke
     (report,) = here.glob("gonlib-*.txt")
     assert str(report) in err
     assert "Traceback" in report.read_text() and "gonlib status --json" in report.read_text()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_output_that_cannot_be_written_is_told(here, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", open("/dev/full", "w"))  # noqa: SIM115 (closed below)
+        code = cli.main(["status", "small"])
+        with suppress(OSError):
+            sys.stdout.close()
+    assert (code, capsys.readouterr().err[:32]) == (2, "gonlib: no space is left on the ")
 
 
 def test_messages_stay_short(here, capsys):

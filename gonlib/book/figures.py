@@ -8,7 +8,6 @@ import seaborn as sns
 import torch
 from matplotlib.ticker import MaxNLocator
 
-from ..study.numbers import Html
 from . import page, svg
 
 # One colour per kind of model through the whole book (Okabe-Ito, readable for colour-blind eyes).
@@ -214,9 +213,3 @@ def plot_points(frame, x, y="test_error", labels=None, label="summed squared err
         ax.annotate("" if labels is None else labels[i], (row[x], row[y]), textcoords="offset points", fontsize=8, **place)
     ax.set(xlabel=x, ylabel=label, xscale="log", yscale="log")
     return ax
-
-
-def captioned(fig, caption: str, alt: str) -> Html:
-    """A figure as HTML with its caption, for another page to show (`myst_nb.glue`); `alt` says what it shows."""
-    drawn = svg.as_html(fig).replace('role="img"', Html('role="img" aria-label="{}"').format(alt), 1)
-    return Html('<figure class="captioned">{}<figcaption>{}</figcaption></figure>').format(Html(drawn), caption)

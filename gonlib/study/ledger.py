@@ -206,14 +206,6 @@ class Ledger(Html):
                 found["exact" if exact else verdict.scope][verdict.verdict] += 1
         return found
 
-    def summary(self) -> Html:
-        """The totals as a small table for the landing page."""
-        rows = []
-        for scope, counts in self.totals.items():
-            each = [(Verdict("", verdict, scope=scope).label, count) for verdict, count in counts.items() if count]
-            rows += [(SCOPES[scope], each)] if any(counts[v] for v in VERDICTS[:3]) or scope in ("full", "small") else []
-        return Html(TOTALS.render(count=len(self.judgements), rows=rows))
-
 
 def ledger(profile, **overrides) -> Ledger:
     """Every claim judged from the runs in the stores: at full schedule, and those of `profile`. Nothing is trained.
@@ -231,16 +223,6 @@ def ledger(profile, **overrides) -> Ledger:
 
 
 PAGES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-TOTALS = PAGES.from_string("""\
-<table class="totals">
-<thead><tr><th>{{ count }} claims</th><th></th></tr></thead>
-<tbody>
-{% for name, counts in rows %}
-<tr><th>{{ name }}</th>
-<td>{% for label, count in counts %}{{ label }}: {{ count }}{{ ", " if not loop.last }}{% endfor %}</td></tr>
-{% endfor %}
-</tbody>
-</table>""")
 CLAIMS_AND_VERDICTS = PAGES.from_string("""\
 {% macro told(verdict) %}
 <span class="verdict {{ verdict.verdict.replace(" ", "-") }} {{ verdict.scope }}">{{ verdict.label }}</span>

@@ -25,14 +25,6 @@ def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
     assert figures.signed(torch.zeros(1, 3, 2, 2)).isfinite().all()
 
 
-def test_a_captioned_figure_carries_its_picture_and_its_words():
-    fig, _ = plt.subplots()
-    made = figures.captioned(fig, "errors < 1", 'a "plot"')
-    plt.close(fig)
-    assert "<figcaption>errors &lt; 1</figcaption>" in made
-    assert BeautifulSoup(made, "html.parser").svg["aria-label"] == 'a "plot"'
-
-
 def some_curves():
     """Two rows in three columns, two seeds each."""
     return pd.DataFrame([{"row": row, "column": column, "seed": seed, "epoch": epoch, "test_error": 1.0 + epoch + seed}
@@ -115,10 +107,11 @@ def test_names_of_curves_that_end_together_do_not_lie_on_each_other():
 def test_a_figure_in_a_page_takes_its_colours_and_links_to_its_runs():
     with plt.rc_context(svg.SETTINGS):
         ax = figures.plot_curves(some_curves().assign(hash=lambda curves: curves.row))
+        ax.set_title("eps 0.0001")
         made = BeautifulSoup(svg.as_html(ax.figure), "html.parser")
         plt.close(ax.figure)
     assert svg.INK not in str(made) and "currentColor" in str(made) and "var(--drawn-blue, #0072b2)" in str(made)
-    assert "GON" in [text.text for text in made.select("svg text")]
+    assert {"GON", "eps 0.0001"} <= {text.text for text in made.select("svg text")}
     assert made.select_one(".data a.number")["data-runs"] == "GON AE"
     used = set(re.findall(r"#([\w-]+)", str(made.svg)))
     assert {tag["id"] for tag in made.select("[id]")} <= used

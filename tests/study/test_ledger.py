@@ -307,8 +307,7 @@ def test_the_ledger_has_every_claim_and_trains_nothing(store):
     claims = len(CLAIMS) - 1
     assert made.totals["small"] == {"holds": 0, "fails": 0, "mixed": 0, "not yet run": claims}
     assert sum(made.totals["full"].values()) == claims and sum(made.totals["exact"].values()) == 1
-    assert "here" not in made.summary() and not list(store.iterdir())
-    assert str(len(CLAIMS)) in made.summary()
+    assert not list(store.iterdir())
 
 
 @pytest.mark.slow

@@ -111,7 +111,8 @@ def normality_summary(runs: pd.DataFrame) -> pd.DataFrame:
     table["model"] = table.model.where(table.kind == "latents", PROJECTIONS)
     table = table.assign(skewness=table.skewness.abs(), excess=table.excess.abs(), rejected=table.p < 0.01)
     names = {"skewness": "|skewness|", "excess": "|excess kurtosis|", "departure": "departure", "rejected": "rejected"}
-    return table.groupby(["column", "model"], sort=False)[list(names)].mean().rename(columns=names).round(3)
+    means = table.groupby(["column", "model"], sort=False)[list(names)].mean()
+    return means.rename(columns=names).round(3).rename_axis(["data", "model"])
 
 
 def stops(runs: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +145,7 @@ def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:
 def normality_sentences(runs: pd.DataFrame) -> list[Html]:
     """For each data set, how the models' latents depart from normal, beside random projections of the pixels."""
     table, lines = normality_summary(runs), []
-    for column in table.index.unique("column") if len(table) else ():
+    for column in table.index.unique("data") if len(table) else ():
         here = table.loc[column].departure
         models = [name for name in here.index if name != PROJECTIONS]
         part = runs[(runs.column == column) & runs.model.isin(models)]

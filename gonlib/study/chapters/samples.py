@@ -73,9 +73,11 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     for source, some in (("Recorded", full), ("This build", runs)):
         for found in judging.kept(where(begun(some), model="VGON"), "diversity"):
             spread, novelty = found.table.spread.mean(), found.table.novelty.mean()
+            judged = [text for text, so in (("less diverse than real images", spread < 0.8),
+                                            ("unlike any real image", novelty > 1.5)) if so]
             lines.append(say("{}, {}: samples of a variational GON are {} times as far apart as test images, and {} times "
-                             "as far from the nearest training image.", source, found.title,
-                             linked(f"{spread:.2f}", found.runs), f"{novelty:.2f}"))
+                             "as far from the nearest training image{}.", source, found.title,
+                             linked(f"{spread:.2f}", found.runs), f"{novelty:.2f}", ": " * bool(judged) + ", ".join(judged)))
     return lines
 
 

@@ -176,15 +176,4 @@ def _steps_of(table, model):
     second = here[here.steps == 2].moved.mean()
     return say("On {}, {} epochs, a trained model of the row “{}” has the error {} steps; its second step has {} of the "
                "first one's length", here.column.iloc[0], f"{runs.epoch.max():,.0f}", model, linked(each, runs),
-               linked(f"{second:.0e}", runs))
-
-
-def step_lengths(model, x, steps=4) -> list[float]:
-    """Mean length of the first gradient steps from the origin, for images x (N, C, H, W) that are one batch."""
-    z, lengths = torch.zeros(len(x), model.latents, device=x.device), []
-    with torch.no_grad(), model.evaluating("batch"):
-        for _ in range(steps):
-            moved = descend(model, x, z)
-            lengths.append((moved - z).norm(dim=1).mean().item())
-            z = moved
-    return lengths
+               linked(f"{second:.1g}", runs))
