@@ -107,7 +107,7 @@ def noise_sentences(noise: pd.DataFrame) -> list[Html]:
 
 def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> list[Html]:
     """What sampling does to a latent, which integral needs the denser grid, and whether large images were learned."""
-    lines = noise_sentences(noise)[:1] + compare(runs)[:1]
+    lines = [say("A latent from {}", line) for line in noise_sentences(noise)[:1]] + compare(runs)[:1]
     for one in large[large.state == "done"].itertuples():
         verdict = "the pictures are learned" if learned(one.run) else "so few steps do not learn the pictures"
         lines.append(say("{} × {} pixels: a step takes {} ms; {}, {}.", one.config.size, one.config.size, f"{one.ms:.0f}",
