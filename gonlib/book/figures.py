@@ -129,9 +129,9 @@ def _name_ends(ax, ends, palette, apart=12):
             places[below] -= push
             places[above] += push
     for name in order:
-        place = (right, ends[name][1]), (7, places[name] - heights[name])
-        ax.annotate(name, place[0], xytext=place[1], textcoords="offset points", va="center", fontsize=9, color=palette[name],
-                    annotation_clip=False)
+        shift = 7, places[name] - heights[name]
+        ax.annotate(name, (right, ends[name][1]), xytext=shift, textcoords="offset points", va="center", fontsize=9,
+                    color=palette[name], annotation_clip=False)
 
 
 def plot_panels(curves, panel="column", per_row=None, share=True, **options):
