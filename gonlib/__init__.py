@@ -7,7 +7,7 @@ import importlib
 
 __version__ = "0.1.0"
 _HOMES = {
-    "MODELS": "method.models", "Model": "method.models", "build": "method.models", "load": "data", "UserError": "errors",
+    "MODELS": "method.models", "Model": "method.model", "build": "method.models", "load": "data", "UserError": "errors",
     "Config": "training.config", "evaluate": "training.evaluation", "load_model": "training.saved", "train": "training.loop",
 }
 __all__ = sorted(_HOMES)

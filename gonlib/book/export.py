@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..method.decoders import ConvDecoder, ImplicitDecoder
 from ..method.likelihoods import SquaredError
-from ..method.models import Model
+from ..method.model import Model
 from ..method.normalisation import BatchNorm
 from ..method.origin import encoder_matrix
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..method.empirical_bayes import posterior_mean
-from ..method.models import Model
+from ..method.model import Model
 from ..runs import kept
 from ..study.chapters.super_resolution import enlarge, render
 from ..study.measures import paths

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 
 def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:

@@ -12,7 +12,7 @@ from .inference import FixedNoise, InferenceRule
 from .normalisation import BatchNorm
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 
 class Encoder(InferenceRule):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .inference import FixedNoise, InferenceRule
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 
 class FreeLatents(InferenceRule):

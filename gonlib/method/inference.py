@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 BLOCK = 256  # rows of noise that are drawn together
 

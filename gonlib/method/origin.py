@@ -15,7 +15,7 @@ from .normalisation import batchnorms, inner_pass
 from .shared_origin import NOT_FAST, SharedOrigin, can_linearise
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 
 class OriginGradient(InferenceRule):

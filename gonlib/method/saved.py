@@ -15,7 +15,7 @@ from ..errors import UserError
 from .normalisation import stock_norms
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 KEY = "gonlib"  # of the recipe, in the file's metadata
 

@@ -17,7 +17,7 @@ from .decoders import Linearised
 from .normalisation import batchnorms, mixes_images
 
 if TYPE_CHECKING:
-    from .models import Model
+    from .model import Model
 
 
 NOT_FAST = "couples the images of a batch, draws random numbers, or is none that torch.func can differentiate"

@@ -2,7 +2,8 @@
 
 from ..data.datasets import Dataset
 from ..errors import UserError
-from ..method.models import Model, build
+from ..method.model import Model
+from ..method.models import build
 from ..training.config import Config
 from ..training.evaluation import Evaluation
 from .run import Run

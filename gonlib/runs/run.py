@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..errors import UserError
-from ..method import models
+from ..method.model import Model
+from ..method.models import build
 from ..training import loop
 from ..training.config import Config
 from ..training.forms import check_device
@@ -196,14 +197,14 @@ class Run:
         """Whether the model can be loaded."""
         return self.weights_file is not None
 
-    def load_model(self, device: str | torch.device = "cpu", step: int | None = None) -> models.Model:
+    def load_model(self, device: str | torch.device = "cpu", step: int | None = None) -> Model:
         """The model with its weights after `step` steps, by default at the point of `metrics`, ready for use."""
         step = self.metrics["steps"] if step is None else step
         file = self.weights_at(step)
         if file is None:
             raise UserError(f"run {self.hash} was stored without its weights at step {step}: delete "
                             f"{self.folder} and run it again, or merge a store that has them.")
-        model = models.build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
+        model = build(self.config, self.metrics["channels"], classes=self.metrics.get("classes", 0))
         try:
             model.load_stored(read_tensors(self.folder, file.name))
         except Unreadable:

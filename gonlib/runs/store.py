@@ -16,7 +16,7 @@ from .. import files
 from ..data import Dataset, load
 from ..data.registry import at_hand
 from ..errors import UserError, from_system
-from ..method.models import Model
+from ..method.model import Model
 from ..training import checkpoint, loop
 from ..training.config import Config
 from ..training.forms import check_device, choose

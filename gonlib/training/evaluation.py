@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..data import as_float
 from ..method.likelihoods import bits_per_dim
-from ..method.models import Model
+from ..method.model import Model
 from .config import Config
 from .forms import repeatable
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, unknown
-from ..method.models import Model
+from ..method.model import Model
 
 FORMS = ("auto", "eager", "compiled", "captured", "compiled+captured")
 WARM_UP = 3

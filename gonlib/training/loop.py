@@ -14,7 +14,8 @@ from ..data import as_float
 from ..data.datasets import Dataset
 from ..errors import UserError
 from ..method.decoders import count_parameters
-from ..method.models import Model, build
+from ..method.model import Model
+from ..method.models import build
 from ..method.tasks import image, mean_source
 from . import checkpoint as checkpoints
 from .config import Config

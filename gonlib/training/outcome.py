@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..method.models import Model
+from ..method.model import Model
 
 
 class TrainingFailed(Exception):

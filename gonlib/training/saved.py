@@ -6,7 +6,8 @@ from torch import nn
 
 from ..errors import UserError
 from ..method.inference import InferenceRule
-from ..method.models import Model, build
+from ..method.model import Model
+from ..method.models import build
 from ..method.origin import OriginGradient
 from ..method.saved import filled, read
 from ..method.tasks import TASKS

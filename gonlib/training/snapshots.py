@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..data import as_float
 from ..data.datasets import Dataset
-from ..method.models import Model
+from ..method.model import Model
 from .config import Config
 from .evaluation import evaluate
 

@@ -14,8 +14,8 @@ from gonlib.method.decoders import (
     ImplicitDecoder,
     count_parameters,
 )
-from gonlib.method.models import Stochastic
 from gonlib.method.normalisation import BatchNorm
+from gonlib.method.stochastic import Stochastic
 
 
 def points(*shape, seed=0):

@@ -10,7 +10,7 @@ from torch import nn
 from gonlib.data import load
 from gonlib.errors import UserError
 from gonlib.method.likelihoods import LIKELIHOODS
-from gonlib.method.models import Model
+from gonlib.method.model import Model
 from gonlib.method.normalisation import BatchNorm
 from gonlib.method.origin import OriginGradient
 from gonlib.training.config import Config

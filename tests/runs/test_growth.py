@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from gonlib.data.datasets import load
 from gonlib.errors import UserError
-from gonlib.method.models import MODELS, Model
+from gonlib.method.model import Model
+from gonlib.method.models import MODELS
 from gonlib.runs import store as stores
 from gonlib.runs.run import Point
 from gonlib.runs.store import Store, find_run

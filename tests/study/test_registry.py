@@ -9,7 +9,8 @@ import torch
 
 from gonlib.errors import UserError
 from gonlib.method.encoders import Encoder
-from gonlib.method.models import MODELS, Model, build
+from gonlib.method.model import Model
+from gonlib.method.models import MODELS, build
 from gonlib.runs import store
 from gonlib.runs.store import Store
 from gonlib.study import paper, registry

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from gonlib.data.datasets import load
 from gonlib.errors import UserError
-from gonlib.method.models import MODELS, Model
+from gonlib.method.model import Model
+from gonlib.method.models import MODELS
 from gonlib.training import checkpoint, loop
 from gonlib.training.config import Config
 from gonlib.training.evaluation import evaluate, is_recorded

@@ -7,7 +7,8 @@ from torch import nn
 
 import gonlib
 from gonlib.errors import UserError
-from gonlib.method.models import MODELS, Model, build
+from gonlib.method.model import Model
+from gonlib.method.models import MODELS, build
 from gonlib.training.config import Config
 
 SMALL = {"size": 8, "filters": 2, "hidden": 4, "layers": 2, "latents": 4, "free_steps": 3}
