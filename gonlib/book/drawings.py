@@ -53,16 +53,23 @@ def show_snapshots(run, originals=None, rows=8, images=12):
     """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8); returns the figure."""
     shots, when = run.snapshots
     keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
-    label = {int(i): f"{when.seconds[i]:.2g} s, step {when.step[i]:,}" for i in keep}
+    label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
     top = {} if originals is None else {"images": originals[:images]}
     return show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55)
 
 
+def _seconds(value):
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
 def plot_seconds(runs, ax=None):
-    """Validation error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
+    """Test error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
     shots = pd.concat([r.run.snapshots[1].assign(row=r.row, seed=r.seed, hash=r.hash) for r in runs.itertuples()])
     ax = plot_curves(shots[shots.seconds > 0], x="seconds", ax=ax)
-    ax.axhline(shots.mean_image_error.iloc[0], color="0.5", ls=":", lw=1.2)
+    mean_image = shots.mean_image_error.iloc[0]
+    ax.axhline(mean_image, color="0.5", ls=":", lw=1.2)
+    ax.annotate("the mean image", (0, mean_image), xycoords=("axes fraction", "data"), xytext=(4, -3),
+                textcoords="offset points", va="top", fontsize=9)
     ax.set_xscale("log")
     return ax
 

@@ -21,6 +21,7 @@ from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
 
 RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
+STOP = Html('<span class="stop">. </span>')  # between findings that stand in one line
 VERDICTS = ("holds", "fails", "mixed", "not yet run")
 SCOPES = {
     "full": "the paper's schedule and data",
@@ -85,7 +86,7 @@ def judge(claim, runs, scope="small"):
     verdict = "holds" if outcomes == {"holds"} else "fails" if "fails" in outcomes and "holds" not in outcomes else "mixed"
     used = pd.concat([f.runs for f in found])
     used = used[~used.hash.duplicated()]
-    return Verdict(claim, verdict, Html(". ").join(f.text for f in found),
+    return Verdict(claim, verdict, STOP.join(Html('<span class="finding">{}</span>').format(f.text) for f in found),
                    basis(used), tuple(used.hash), scope)
 
 

@@ -13,7 +13,7 @@ NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
 
 @experiment("activations", "Figure 3: activation functions for several latent sizes", rows=("model", "activation"),
             columns=("latents",))
-def activations(dataset, names=tuple(ACTIVATIONS), sizes=(512, 128, 32), models=("GON", "AE")):
+def activations(dataset, names=tuple(ACTIVATIONS), sizes=(32, 128, 512), models=("GON", "AE")):
     return [{"model": model, "activation": name, "latents": k} for k in sizes for model in models for name in names]
 
 
