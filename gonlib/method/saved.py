@@ -10,8 +10,8 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from .. import tensors as proven
 from ..errors import UserError
+from . import tensors as proven
 from .normalisation import stock_norms
 
 if TYPE_CHECKING:

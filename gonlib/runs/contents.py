@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from .. import files, tensors
+from .. import files
 from ..errors import UserError
+from ..method import tensors
 from ..method.normalisation import MODES
 from ..training.config import Config
 

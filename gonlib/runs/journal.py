@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from .. import files, tensors
+from .. import files
 from ..errors import UserError, from_system
+from ..method import tensors
 from ..training.config import Config
 from ..training.loop import NUMERICS, Trained
 from .contents import SNAPSHOTS, Unreadable, read_provenance, read_table

@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from .. import files
-from .. import tensors as proven
 from ..errors import UserError
+from ..method import tensors as proven
 
 
 def write(path: Path, tensors: dict[str, Tensor], meta: dict) -> None:

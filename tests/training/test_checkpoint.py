@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from gonlib import tensors
 from gonlib.errors import UserError
+from gonlib.method import tensors
 from gonlib.training import checkpoint
 
 TENSORS = {"model.a": torch.arange(6.0).reshape(2, 3), "generator": torch.arange(8, dtype=torch.uint8),
