@@ -13,6 +13,7 @@ from ..method.decoders import ACTIVATIONS
 from ..runs import kept
 from ..study.chapters.interpolation import FRAMES
 from ..study.chapters.super_resolution import largest
+from ..study.experiment import title
 from .figures import COLOURS, plot_curves, plot_panels, show_images
 from .svg import INK
 
@@ -29,7 +30,7 @@ def plot_activations(names):
         for values, style, label in ((function(x), "-", "f"), (slope, "--", "f′"), (second, "-", "f″")):
             colour = COLOURS["AE"] if label == "f″" else INK
             axis.plot(x.detach(), values.detach(), style, color=colour, label=label, lw=1.4)
-        axis.set(title=name, ylim=(-1.3, 2.2))
+        axis.set(title=title({"activation": name}, ["activation"]), ylim=(-1.3, 2.2))
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -59,7 +60,7 @@ def show_snapshots(run, originals=None, rows=8, images=12):
 
 
 def _seconds(value):
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+    return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
 
 
 def plot_seconds(runs, ax=None):

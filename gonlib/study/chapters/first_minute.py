@@ -34,7 +34,7 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     """What the paper says, and how far recorded runs and this build's were after 3 seconds and when, for "In short"."""
     lines = [say("The paper: after only 3 seconds of training on a GPU, much of MNIST's signal is modelled.")]
     for source, found in (("Recorded", with_snapshots(full)), ("This build", with_snapshots(runs))):
-        told = [say("after 3 s the {} {}", row.row, _at(found, row, 3))
+        told = [say("after 3 s the {} has modelled {}", row.row, _at(found, row, 3))
                 for row in found.itertuples() if row.model == "GON" and signal_share(row.run, 3)]
         if told := told[:1] + milestones(found):
             device = found.run.iloc[0].provenance["device"]
@@ -65,8 +65,7 @@ def share_table(runs: pd.DataFrame, moments=(0.3, 1, 3, 10, 30, 60, 180, 600)) -
 def _at(runs, row, seconds):
     """The share of the signal that a run, one of the rows of `runs`, had modelled after some seconds, and its step."""
     share, _, step = signal_share(row.run, seconds)
-    said = f"has modelled {share:.0%}" if share > 0 else "is worse than the mean image"
-    return say("{} (step {})", linked(said, runs[runs.hash == row.hash]), f"{step:,}")
+    return say("{} (step {})", linked(f"{share:.0%}" if share > 0 else "nothing", runs[runs.hash == row.hash]), f"{step:,}")
 
 
 @rule("C14", "first-minute", says="after 3 s of training at least half of the signal (1 - error / error of the mean "

@@ -44,11 +44,13 @@ def missing(name):
 
 
 @pytest.mark.parametrize("conclude, name", [
-    (activations.factors, "activations"), (lambda runs: architectures.lead_table({"filters": runs}), "architectures-filters"),
+    (activations.factors, "activations"),
+    (lambda runs: architectures.lead_table({"filters": runs}), "architectures-filters"),
     (lambda runs: architectures.trends({"filters": runs}), "architectures-filters"),
     (generalisation.at_equal_fit, "generalisation"), (normalisation.paired_sentences, "batch-normalisation"),
     (first_minute.with_snapshots, "first-minute"),
-    (first_minute.share_table, "first-minute"), (first_minute.milestones, "first-minute"), (generalisation.with_gap, "generalisation"),
+    (first_minute.share_table, "first-minute"), (first_minute.milestones, "first-minute"),
+    (generalisation.with_gap, "generalisation"),
     (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
     (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
@@ -189,8 +191,8 @@ def test_the_signal_at_moments_that_all_runs_have_reached():
     shots = pd.DataFrame({"step": [1, 9], "seconds": [1.0, 4.0], "test_error": [60.0, 10.0], "mean_image_error": [50.0] * 2})
     runs = table({("GON", "digits"): 10.0}, seeds=1, shots=shots)
     shown = text(first_minute.share_table(runs, [2, 4, 10]))
-    assert "after 2 s" in shown and "is worse than the mean image (step 1)" in shown
-    assert "after 4 s" in shown and "has modelled 80% (step 9)" in shown and "after 10 s" not in shown
+    assert "after 2 s" in shown and "nothing (step 1)" in shown
+    assert "after 4 s" in shown and "80% (step 9)" in shown and "after 10 s" not in shown
     assert text(first_minute.milestones(runs)[0]) == "the GON has half of the signal by step 9 (4 s)"
 
 
