@@ -202,9 +202,9 @@ def _runs_in_words(page: dict) -> str:
 
 
 def _made_with(about: dict, runs: str = "") -> str:
-    """What made a page: the profile, the `runs` behind its numbers, and the values of its parameters."""
+    """What made a page: the profile, the `runs` behind its numbers, and the values of its parameters that say something."""
     values = [code_span(f"{name} = {value!r}") for name, value in about["values"].items()
-              if name != "profile" and value is not None]  # None: left to the profile
+              if name != "profile" and value not in (None, {}, "cpu")]  # None: left to the profile
     lines = [f"Made with profile {code_span(about['profile'])}{': ' if runs else ''}{runs}."]
     if values:
         lines.append(f"Parameters: {', '.join(values)}.")

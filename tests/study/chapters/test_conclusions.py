@@ -193,4 +193,5 @@ def test_table_2_says_who_is_ahead():
     lines = [BeautifulSoup(line, "html.parser").text for line in table2.in_short(runs[:0], runs)]
     assert lines[1].startswith("Its values lie between 1.06 and 5.94.")
     assert len(lines) == 3
-    assert lines[2].startswith("In 1 of 1 small pairs of data set and likelihood the VGON has fewer bits: digits, gaussian")
+    assert lines[2].startswith("In 1 of 1 small pairs of data set and likelihood the VGON has fewer bits: digits, "
+                               "discretised Gaussian")
