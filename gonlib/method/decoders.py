@@ -113,7 +113,7 @@ class ConvDecoder(nn.Module):
     At 32 pixels there are 4 blocks as published, with 4f, 2f, f and C channels; each doubling of the size adds one.
 
     Args:
-        latents: k.
+        latents: how many, k.
         filters: f, the channels of the last block but one.
         channels: channels of the output.
         size: side of the output in pixels.
@@ -202,7 +202,7 @@ class ImplicitDecoder(nn.Module):
     once, latents once, and their sum is broadcast.
 
     Args:
-        latents: k.
+        latents: how many, k.
         channels: channels of the output.
         size: side of the training images in pixels; the decoder can draw others.
         hidden: width of the hidden layers.

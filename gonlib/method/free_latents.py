@@ -20,7 +20,7 @@ class FreeLatents(InferenceRule):
 
     Args:
         images: number of training images.
-        latents: k.
+        latents: how many, k.
         learning_rate: of Adam on the latents.
         fit_steps: Adam steps that fit the latents of unseen images.
 

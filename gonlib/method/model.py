@@ -29,7 +29,7 @@ class Model(nn.Module):
 
     Args:
         decoder: any module from latents (n, k) to outputs (n, C * likelihood's outputs, H, W).
-        latents: k.
+        latents: how many, k.
         likelihood: one of `LIKELIHOODS`, by name.
         image: shape (C, H, W) of the images.
         inference: the rule that infers latents; one origin-gradient step if left out.

@@ -165,7 +165,8 @@ def compared(runs: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
 
 def unless_shown(full: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Recorded runs to stand beside a page's own `runs`: none if the page's own are the very same."""
-    return full[:0] if set(done(full).hash) <= set(runs.hash) else full
+    recorded = set(done(full).hash)
+    return full[:0] if recorded and recorded <= set(runs.hash) else full
 
 
 def by_column(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
