@@ -76,7 +76,7 @@ def test_of_empty_tables_nothing_is_concluded():
     assert super_resolution.by_size(NOTHING).empty and interpolation.summary(NOTHING).empty
     assert super_resolution.score_sentences(NOTHING) == super_resolution.detail_sentences(NOTHING) == []
     assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING) == []
-    assert "No recorded run" in settings.schedule_sentence(NOTHING) and settings.schedule_table(NOTHING).empty
+    assert "No recorded run" in settings.schedule_sentence(NOTHING) and not settings.schedule_table(NOTHING)
 
 
 def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
