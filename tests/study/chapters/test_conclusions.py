@@ -184,7 +184,8 @@ def test_both_tasks_beside_each_alone():
     errors = {("reconstruct", "digits"): 2.0, ("both", "digits"): 3.0, ("classify", "digits"): 1.0}
     runs = table(errors, names=("task", "dataset"))
     runs = runs.assign(test_accuracy=runs.task.map({"both": 0.8, "classify": 0.9}))
-    assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in tasks.both_sentences(runs)[0].striptags()
+    (line,) = tasks.both_sentences(runs)
+    assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in line.striptags()
 
 
 def test_table_2_says_who_is_ahead():
