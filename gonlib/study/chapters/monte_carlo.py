@@ -127,7 +127,7 @@ def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
 def noise_sentences(noise: pd.DataFrame) -> list[Html]:
     """What the largest shares do to latents and pictures, from `noise_of`."""
     return [say("From a share of {} of the coordinates, a latent's variance is {} of its squared length (predicted: {}); "
-                "the test error grows from {} to {}.", f"{row.fraction:.2g}", linked(f"{row.variance:.3g}", noise[:1]),
+                "the test error of a model trained on all of them grows from {} to {}.", f"{row.fraction:.2g}", linked(f"{row.variance:.3g}", noise[:1]),
                 f"{row.predicted:.3g}", f"{row.full_error:.2f}", f"{row.error:.2f}")
             for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
 
@@ -136,9 +136,10 @@ def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> li
     """What sampling does to a latent, which integral needs the denser grid, and whether large images were learned."""
     lines = noise_sentences(noise)[:1] + compare(runs)[:1]
     for one in large[large.state == "done"].itertuples():
-        verdict = "the pictures are learned" if learned(one.run) else "so few steps do not learn the pictures"
-        lines.append(say("{} × {} pixels: a step takes {} ms; {}, {}.", one.config.size, one.config.size, f"{one.ms:.0f}",
-                         reached(one.run), verdict))
+        verdict = "the pictures are learned" if learned(one.run) else "the pictures are not learned"
+        pace = linked(f"{one.ms:.0f} ms", large[large.hash == one.hash])
+        lines.append(say("{} × {} pixels: a step takes {}; {} {}.", one.config.size, one.config.size, pace, reached(one.run),
+                         verdict))
     return lines
 
 
