@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..study import paper, registry
 from ..study.judging import by_column, done, where
-from ..study.ledger import RULES, VERDICTS, Judgement, Ledger, Verdict
+from ..study.ledger import KEY, RULES, SIGNS, VERDICTS, Judgement, Ledger, Verdict
 from ..study.numbers import Html, number, reached, say
 
 # The chapter that looks at each claim.
@@ -22,7 +22,6 @@ ROWS = {
     "C3": ("GON", "1 step, detached"), "C4": ("GON", "10 steps"), "C5": ("GON", "1 step, detached", "10 steps, detached"),
 }
 VERBS = {"holds": "hold", "fails": "fail", "mixed": "are mixed", "not yet run": "have not been run yet"}
-SIGNS = {"holds": "✓", "fails": "✗", "mixed": "≈", "not yet run": "–"}
 
 
 def main(judgement: Judgement) -> Verdict:
@@ -53,7 +52,7 @@ def cards(ledger: Ledger) -> Html:
               "part": one.part if one.part is not main(one) and one.part.verdict != "not yet run" else None,
               "beside": beside(one.full.claim, table1)} for one in ledger.judgements]
     counts = {verdict: sum(one["verdict"].verdict == verdict for one in shown) for verdict in VERDICTS}
-    return Html(PAGE.render(claims=shown, counts=counts, signs=SIGNS))
+    return Html(PAGE.render(claims=shown, counts=counts, signs=SIGNS, key=KEY))
 
 
 def beside(claim: str, table1: pd.DataFrame) -> list[Html]:
@@ -73,6 +72,12 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 {% macro badge(verdict) %}
 <span class="badge {{ verdict.verdict.replace(" ", "-") }}">{{ signs[verdict.verdict] }} {{ verdict.label }}</span>
 {%- endmacro %}
+{% macro found(verdict) %}
+{% if verdict.findings %}<ul>{% for line in verdict.findings %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
+{% endmacro %}
+{% macro runs(verdict) %}
+{% if verdict.basis %}<p class="note">Runs: {{ verdict.basis }}.</p>{% endif %}
+{% endmacro %}
 <div class="claims">
 <fieldset><legend>Show</legend>
 <label><input type="radio" name="claims" class="all" checked> all {{ claims | length }}</label>
@@ -90,21 +95,19 @@ More in <a href="{{ one.page }}.html">chapter {{ one.page[:2] | int }}</a>.</p>
 {% if one.beside %}
 <p class="note">Ours, and the paper's in brackets:</p>
 <ul>{% for line in one.beside %}<li>{{ line }}</li>{% endfor %}</ul>
-{% elif one.verdict.sentence %}
-<p>{{ one.verdict.sentence }}.</p>
+{% else %}
+{{ found(one.verdict) }}
 {% endif %}
 <details><summary>How it is judged</summary>
 <p><b>Rule.</b> {{ one.rule.says[0] | upper }}{{ one.rule.says[1:] }}.</p>
-{% if one.beside and one.verdict.sentence %}<p><b>Findings.</b> {{ one.verdict.sentence }}.</p>{% endif %}
-{% if one.verdict.basis %}<p class="note">{{ one.verdict.basis }}</p>{% endif %}
-{% if one.part %}<p>{{ badge(one.part) }} {{ one.part.sentence }}.
-<span class="note">{{ one.part.basis }}</span></p>{% endif %}
+{% if one.beside %}{{ found(one.verdict) }}{% endif %}
+{{ runs(one.verdict) }}
+{% if one.part %}<p>{{ badge(one.part) }}</p>{{ found(one.part) }}{{ runs(one.part) }}{% endif %}
 {% if one.rule.exact %}<p>Mathematics, checked directly: it does not depend on runs.</p>
-{% else %}<p><b>Small runs of this build</b>: {{ one.small.label }}. {{ one.small.sentence }}
-<span class="note">{{ one.small.basis }}</span></p>{% endif %}
+{% elif one.small.findings %}<p><b>Small runs of this build</b>: {{ badge(one.small) }}</p>
+{{ found(one.small) }}{{ runs(one.small) }}{% endif %}
 </details>
 </section>
 {% endfor %}
 </div>
-<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call or mixed; ± after a difference is its standard
-error, p that of a t test: seed by seed where both sides have the same seeds, else Welch's.</p>""")
+<p class="note">{{ key }}</p>""")

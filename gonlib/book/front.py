@@ -14,18 +14,11 @@ from ..study.judging import compare, done, where
 from ..study.ledger import VERDICTS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
 from ..study.numbers import Html, linked, number, reached, say
-from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2
+from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2, TOPICS
 from ..study.pictures import learned
 from .live import recorded_for, written_digits
 
-TOPICS = {  # what each claim is about, in two or three words
-    "C1": "lowest error", "C2": "GON against GLO", "C3": "detaching hurts", "C4": "one step suffices",
-    "C5": "more detached steps", "C6": "VGON against VAE", "C7": "every latent size", "C8": "smaller gap",
-    "C9": "activations", "C10": "few parameters", "C11": "super-resolution", "C12": "interpolation",
-    "C13": "diverse samples", "C14": "the first 3 seconds", "C15": "stable training", "C16": "depth and width",
-    "C17": "the origin", "C18": "classifier", "C19": "normal latents", "C20": "early stopping", "C21": "GLO's cost",
-    "C22": "linear encoder",
-}
+PLURAL = {"holds": "hold", "fails": "fail"}
 SHOWN = 8  # images of a data set
 
 
@@ -38,7 +31,7 @@ def tiles() -> Html:
         claim, kind = shown.claim, shown.verdict.replace(" ", "-")
         counts[shown.verdict] += 1
         found.append(tile.format(kind, claim, CLAIMS[claim][0], shown.label, claim, TOPICS[claim], _in_short(shown)))
-    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    total = ", ".join(f"{count} {PLURAL.get(verdict, verdict)}" for verdict, count in counts.items() if count)
     return say('<ul class="tiles">{}</ul><p class="note">{}. <em>So far</em>: from runs that are still to be trained '
                "longer. <em>In part</em>: not on all of the paper's data sets or settings.</p>", Html("").join(found), total)
 
@@ -121,20 +114,35 @@ def _at_the_origin():
 
 def _who_wins(table1, lengths):
     said = {verdict: [] for verdict in ("holds", "fails", "undecided")}
-    lengths = where(lengths, change=("64 latents", "32 latents"))
-    for column, here in [*_columns(table1), *_columns(lengths)]:
+    for column, here in _columns(table1):
         gon, ae = (done(where(here, model=name), "test_error") for name in ("GON", "AE"))
         if len(gon) and len(ae):
-            outcome = compare(gon.test_error, ae.test_error).verdict
-            when = f" {reached(gon)}" if (gon.epoch < gon.asked).any() else ""
             errors = (number(part, "test_error") for part in (gon, ae))
-            said[outcome].append(say("{} {} against {}{}", column, *errors, when))
+            growing = (gon.epoch < gon.asked).any()
+            when = reached(gon).removeprefix("at ") if growing else f"all {gon.epoch.max():,.0f} epochs"
+            said[compare(gon.test_error, ae.test_error).verdict].append(say("{} ({} against {}, {})", column, *errors, when))
     ahead = {"holds": "The GON is ahead on {}. ", "fails": "The autoencoder is ahead on {}. ",
-             "undecided": "Too close to call: {}. "}
-    text = Html("").join(say(ahead[outcome], Html("; ").join(each)) for outcome, each in said.items() if each)
-    return say("<b>Who wins depends on when one looks.</b> The GON's test error against that of an autoencoder with twice "
-               "the parameters: {}The order changes with the epoch ({}) and the settings ({}). That the GON is ahead at "
-               "every number of latents {}.", text, _page("04-table1", "4"), _page("12-settings", "12"), _verdict("C7"))
+             "undecided": "Neither is on {}. "}
+    text = Html("").join(say(ahead[outcome], Html(", ").join(each)) for outcome, each in said.items() if each)
+    return say("<b>Who wins depends on when one looks.</b> The autoencoder has an encoder and twice the parameters. {}Their "
+               "order changes with the epoch ({}) and with the settings ({}). {}", text, _page("04-table1", "4"),
+               _page("12-settings", "12"), _fewer_latents(lengths))
+
+
+def _fewer_latents(lengths):
+    """Who was ahead with fewer latents than Table 1's, among runs of full length."""
+    lengths = where(lengths, change=("64 latents", "32 latents"))
+    if not {"epoch", "asked"} <= set(lengths):
+        return ""
+    pairs = [[done(where(here[here.epoch == here.asked], model=name), "test_error") for name in ("GON", "AE")]
+             for _, here in _columns(lengths)]
+    pairs = [pair for pair in pairs if all(map(len, pair))]
+    if not pairs:
+        return ""
+    each = [say("{} against {} with {} latents on {}", *(number(part, "test_error") for part in pair),
+                pair[0].config.iloc[0].latents, DATASETS.get(pair[0].dataset.iloc[0], "")) for pair in pairs]
+    return say("With fewer latents: {}. The paper has the GON ahead at every number of latents; that {}.",
+               Html(", ").join(each), _verdict("C7"))
 
 
 def _columns(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -144,28 +152,28 @@ def _columns(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _yardstick(table1):
     stated = {name: components_for(name, error) for name, (error, _) in TABLE1["GON"].items()}
     counts = [f"{count} on {DATASETS[name]}" for name, count in stated.items() if count and name != "coil20"]
-    text = say("<b>Plain PCA is a hard yardstick.</b> The components that it needs for the errors of the paper's GONs: {}",
-               ", ".join(counts))
+    text = say("<b>Plain PCA is a hard yardstick.</b> It has the errors of the paper's GONs with {} components: hence our "
+               "256 latents", ", ".join(counts))
     ours = []
     for column, here in _columns(done(where(table1, model="GON"), "test_error")):
         pca = recorded_pca_error(here.dataset.iloc[0], here.config.iloc[0].latents)
-        ours += [] if pca is None else [say("{} {} against {}", column, f"{pca:.2f}", number(here, "test_error"))]
+        ours += [] if pca is None else [say("{} on {} (the GON's: {})", f"{pca:.2f}", column, number(here, "test_error"))]
     if ours:
-        text += say(". With as many as our GONs have latents, its error against theirs is: {}", Html(", ").join(ours))
-    return text + say(" ({}).", _page("12-settings", "12"))
+        text += say(" ({}). With as many components its error is {}.", _page("12-settings", "12"), Html(", ").join(ours))
+    return text if ours else text + say(" ({}).", _page("12-settings", "12"))
 
 
 def _detached(table1):
-    text = say("<b>Cutting the gradient through the latent hurts, but ten such steps need not.</b> The paper has both far "
-               "behind ({})", _page("06-steps-and-gap", "6"))
+    text = say("<b>Cutting the gradient through the latent hurts, but ten such steps need not.</b> In the paper one "
+               "detached step and ten are both far behind ({})", _page("06-steps-and-gap", "6"))
     here = where(table1, dataset="coil20")
     parts = [done(where(here, model=name), "test_error") for name in ("GON", "1 step, detached", "10 steps, detached")]
     if not all(len(part) for part in parts):
         return text + "."
     stated = [TABLE1[name]["coil20"][0] for name in ("GON", "1 step, detached", "10 steps, detached")]
     where_to = "below" if parts[2].test_error.mean() < parts[0].test_error.mean() else "above"
-    return text + say(": on COIL-20 {} and {} against {}. Here one detached step ends at {}, ten at {}, {} the GON's {}: "
-                      "that more of them repair nothing {}.", *stated[1:], stated[0],
+    return text + say(": on COIL-20 they have {} and {}, the GON {}. Here one ends at {}, but ten at {}, {} the GON's {}: "
+                      "that more of them do not repair it {}.", *stated[1:], stated[0],
                       *(number(part, "test_error") for part in parts[1:]), where_to, number(parts[0], "test_error"),
                       _verdict("C5"))
 

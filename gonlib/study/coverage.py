@@ -17,7 +17,7 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <table class="coverage"><thead><tr><th scope="col">table or figure</th><th scope="col">recorded</th>
 <th scope="col">missing</th></tr></thead><tbody>
 {% for line in lines %}
-<tr id="{{ line.name }}"><th scope="row">{{ line.title }}<code>{{ line.command }}</code></th>
+<tr id="{{ line.name }}"><th scope="row">{{ line.title }} <code>{{ line.name }}</code></th>
 <td>{% for part in line.recorded %}<div>{{ part }}</div>{% endfor %}</td><td>{{ line.missing | join(", ") }}</td></tr>
 {% endfor %}
 </tbody></table>""")

@@ -16,7 +16,7 @@ from ..runs import store
 from .experiment import collect, so_far, title
 from .judging import NO_RUNS, Rule, done
 from .numbers import Html, reached, span
-from .paper import CLAIMS, DATASETS
+from .paper import CLAIMS, DATASETS, TOPICS
 from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
 
@@ -32,7 +32,7 @@ SCOPES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim judged from runs: one of VERDICTS, a sentence with the linked numbers, what the runs were, their hashes.
+    """A claim judged from runs: one of VERDICTS, what was found with linked numbers, what the runs were, their hashes.
 
     `scope` is one of SCOPES and says what the verdict may be called; `part` says on which data sets, or at which epoch,
     if that is not all.
@@ -40,7 +40,7 @@ class Verdict:
 
     claim: str
     verdict: str
-    sentence: Html = Html("")  # noqa: RUF009 (a text, never changed)
+    findings: tuple[Html, ...] = ()
     basis: str = ""
     hashes: tuple = ()
     scope: str = "small"
@@ -52,10 +52,15 @@ class Verdict:
         word = self.verdict
         if self.verdict != "not yet run":
             if self.scope == "small":
-                word = {"holds": "holds here", "fails": "not seen here", "mixed": "mixed here"}[self.verdict]
+                word = {"fails": "not seen"}.get(self.verdict, self.verdict) + " in small runs"
             if self.scope == "part":
                 word = {"holds": "holds so far", "fails": "not seen so far", "mixed": "mixed so far"}[self.verdict]
         return f"{word} {self.part}".rstrip()
+
+    @property
+    def sentence(self) -> Html:
+        """What was found, in one line."""
+        return Html(". ").join(self.findings)
 
 
 class Judgement(NamedTuple):
@@ -85,8 +90,7 @@ def judge(claim, runs, scope="small"):
     verdict = "holds" if outcomes == {"holds"} else "fails" if "fails" in outcomes and "holds" not in outcomes else "mixed"
     used = pd.concat([f.runs for f in found])
     used = used[~used.hash.duplicated()]
-    return Verdict(claim, verdict, Html(". ").join(f.text for f in found),
-                   basis(used), tuple(used.hash), scope)
+    return Verdict(claim, verdict, tuple(f.text for f in found), basis(used), tuple(used.hash), scope)
 
 
 def _arguments(runs):
@@ -159,40 +163,43 @@ def _on_which(verdict, full):
 
 
 def _how_far(verdict, part):
-    """The verdict with the epochs that its runs have reached."""
+    """The verdict with the data sets of its runs and the epochs that they have reached."""
     used = _read(verdict.claim, part)
     used = used[used.hash.isin(verdict.hashes)]
     if used.empty:
         return verdict
-    where = "" if (used.epoch < used.asked).any() else f"on {', '.join(dict.fromkeys(used.column))}"
-    return replace(verdict, part=where or reached(used))
+    where = f"on {', '.join(dict.fromkeys(title(vars(c), ['dataset']) for c in used.config))}"
+    growing = (used.epoch < used.asked).any()
+    return replace(verdict, part=f"{where} ({reached(used).removeprefix('at ')})" if growing else where)
 
 
 def in_words(claims, runs: dict) -> Html:
-    """The verdicts on some claims as one sentence, each linked to its place in the ledger: for the box "In short"."""
+    """The verdicts on some claims, each linked to its place in the ledger: for the box "In short"."""
     told = []
     for judgement in judge_all(claims, runs):
         known = [verdict for verdict in judgement if verdict.verdict != "not yet run"][:2] or [judgement.full]
         known = known[:1] if known[0].scope == "full" and known[-1].scope == "small" else known
-        words = Html(", ").join(Html('<span class="verdict {} {}">{}</span>').format(
+        words = Html("; ").join(Html('<span class="verdict {} {}">{}</span>').format(
             verdict.verdict.replace(" ", "-"), verdict.scope, verdict.label) for verdict in known)
-        told.append(Html('<a href="22-ledger.html#{}">{}</a> {}').format(judgement.full.claim.lower(),
-                                                                         judgement.full.claim, words))
-    return Html("Verdict: {}.").format(Html("; ").join(told))
+        claim = judgement.full.claim
+        told.append(Html('<a href="22-ledger.html#{}">{}</a> ({}) {}').format(claim.lower(), claim, TOPICS[claim], words))
+    if len(told) == 1:
+        return Html("Verdict: {}.").format(told[0])
+    return Html("Verdicts:<ul>{}</ul>").format(Html("").join(Html("<li>{}</li>").format(line) for line in told))
 
 
 def verdicts(claims, runs: dict) -> Html:
-    """A table for a chapter: each claim, the paper's evidence, ours at full schedule and in this build, and verdicts.
+    """A card for each claim of a chapter: the verdict, what was found on the paper's data, the rule, and the small runs.
 
     `runs` is {experiment: DataFrame}, as `registry.run` gives it; runs at full schedule are found in the stores. Where a
     claim's rule reads small runs of other pages too, what this page's show stands here, and the verdict in the ledger.
     """
     elsewhere = {claim for claim in claims if not set(RULES[claim].experiments) <= runs.keys()}
-    return _table(judge_all(claims, runs), "small runs of this page", elsewhere)
+    return _cards(judge_all(claims, runs), "Small runs of this page", elsewhere)
 
 
 class Ledger(Html):
-    """All claims as a table; `judgements` are the verdicts behind it."""
+    """All claims as cards; `judgements` are the verdicts behind them."""
 
     judgements: list[Judgement]
 
@@ -217,42 +224,51 @@ def ledger(profile, **overrides) -> Ledger:
         known = {k: v for k, v in overrides.items() if k in experiment.parameters}
         runs[name] = collect(experiment.cells(profile, **known))
     judgements = judge_all(list(CLAIMS), runs)
-    made = Ledger(_table(judgements, "small runs of this build"))
+    made = Ledger(_cards(judgements, "Small runs of this build"))
     made.judgements = judgements
     return made
 
 
-PAGES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-CLAIMS_AND_VERDICTS = PAGES.from_string("""\
-{% macro told(verdict) %}
-<span class="verdict {{ verdict.verdict.replace(" ", "-") }} {{ verdict.scope }}">{{ verdict.label }}</span>
-{{ verdict.sentence }}
-{%- if verdict.basis %}<div class="note">{{ verdict.basis }}</div>{% endif %}
+SIGNS = {"holds": "✓", "fails": "✗", "mixed": "≈", "not yet run": "–"}
+KEY = """✓ speaks for the claim, ✗ against it, ≈ too close to call or mixed; ± after a difference is its standard error,
+p that of a t test: seed by seed where both sides have the same seeds, else Welch's."""
+CARDS = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
+{% macro badge(verdict) %}
+<span class="verdict badge {{ verdict.verdict.replace(" ", "-") }}">{{ signs[verdict.verdict] }} {{ verdict.label }}</span>
 {% endmacro %}
-<div class="table-scroll"><table class="ledger">
-<thead><tr><th></th><th>claim and rule</th><th>the paper's data</th><th>{{ small }}</th></tr></thead>
-<tbody>
-{% for claim, evidence, rule, verdicts in lines %}
-<tr id="claim-{{ rule.claim }}"><th>{{ rule.claim }}</th>
-<td>{{ claim }}<div class="note">{{ evidence }}. Rule: {{ rule.says }}.</div></td>
-<td>{% for verdict in verdicts[:-1] %}<div>{{ told(verdict) }}</div>{% endfor %}</td>
-<td>{% if rule.exact %}<span class="state">does not depend on runs</span>
-{%- elif rule.claim in elsewhere %}{{ verdicts[-1].sentence }}
-<div class="note">{{ verdicts[-1].basis }}. With those of other pages:
-<a href="22-ledger.html#claim-{{ rule.claim }}">the ledger</a></div>
-{%- else %}{{ told(verdicts[-1]) }}{% endif %}</td></tr>
+{% macro found(verdict) %}
+{% if verdict.findings %}<ul>{% for line in verdict.findings %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
+{% endmacro %}
+<div class="claims">
+{% for claim, evidence, rule, shown, small in cards %}
+<section class="claim {{ shown[0].verdict.replace(" ", "-") }}" id="claim-{{ rule.claim }}">
+<p class="head"><a href="22-ledger.html#{{ rule.claim | lower }}"><b>{{ rule.claim }}</b></a>
+<span>{{ claim[0] | upper }}{{ claim[1:] }} <span class="note">({{ evidence }})</span></span></p>
+{% for verdict in shown %}
+<div class="told">{{ badge(verdict) }}
+{{ found(verdict) }}</div>
 {% endfor %}
-</tbody></table></div>
-<p class="note">✓ speaks for the claim, ✗ against it, ≈ too close to call; ± after a difference is its standard
-error, p that of a t test: seed by seed where both sides have the same seeds, else Welch's.</p>""")
+<details><summary>Rule and runs</summary>
+<p>{{ rule.says[0] | upper }}{{ rule.says[1:] }}.</p>
+{% for verdict in shown if verdict.basis %}<p class="note">Runs: {{ verdict.basis }}.</p>{% endfor %}
+{% if rule.exact %}<p>Mathematics, checked directly: it does not depend on runs.</p>
+{% elif small.findings %}
+<div class="told"><p>{{ heading }}{% if rule.claim in elsewhere %} (with those of other pages:
+<a href="22-ledger.html#{{ rule.claim | lower }}">the ledger</a>){% else %}: {{ badge(small) }}{% endif %}</p>
+{{ found(small) }}<p class="note">Runs: {{ small.basis }}.</p></div>
+{% endif %}
+</details>
+</section>
+{% endfor %}
+</div>
+<p class="note">{{ key }}</p>""")
 
 
-def _table(judgements, small, elsewhere=()):
-    lines = []
+def _cards(judgements, small, elsewhere=()):
+    cards = []
     for judgement in judgements:
-        full, part, _ = judgement
-        claim, evidence = CLAIMS[full.claim]
+        claim, evidence = CLAIMS[judgement.full.claim]
         # what is on the way is said beside what is finished, and in place of "not yet run"
-        shown = [v for v in (full, part) if v.verdict != "not yet run"] or [full]
-        lines.append((claim, evidence, RULES[full.claim], [*shown, judgement.small]))
-    return Html(CLAIMS_AND_VERDICTS.render(lines=lines, small=small, elsewhere=elsewhere))
+        shown = [v for v in judgement[:2] if v.verdict != "not yet run"] or [judgement.full]
+        cards.append((claim, evidence, RULES[judgement.full.claim], shown, judgement.small))
+    return Html(CARDS.render(cards=cards, heading=small, elsewhere=elsewhere, signs=SIGNS, key=KEY))

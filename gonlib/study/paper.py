@@ -1,4 +1,4 @@
-"""Facts of the paper: its tables, the schedules it states, and its claims, word for word short."""
+"""Facts of the paper: its tables, the schedules it states, and its claims, in short."""
 
 DATASETS = {  # our name: the paper's
     "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "small_norb": "Small NORB", "coil20": "COIL-20",
@@ -38,7 +38,7 @@ TABLE2 = _table(
 
 # The claims that the ledger judges: number, claim, the paper's evidence.
 CLAIMS = {
-    "C1": ("GON has the lowest validation error of the single-step methods on every data set", "Table 1"),
+    "C1": ("GON has the lowest test error of the single-step methods on every data set", "Table 1"),
     "C2": ("GON is lowest of all methods on MNIST, Fashion-MNIST, Small NORB, ties on CIFAR-10; GLO wins on COIL-20",
            "Table 1"),
     "C3": ("detaching the gradients is markedly worse", "Table 1, Figure 2b"),
@@ -54,12 +54,22 @@ CLAIMS = {
     "C13": ("variational samples are diverse", "Figure 7"),
     "C14": ("a large amount of MNIST's signal is modelled after 3 s on one GPU", "Figure 8"),
     "C15": ("training is stable over a wide range of hyper-parameters", "Section 4.2"),
-    "C16": ("GONs beat AEs until latents have a spatial size of 8x8; the lead shrinks with capacity and with fewer latents",
-            "Figure 10"),
-    "C17": ("an origin without noise is best; z = -grad beats z = z0 - grad", "Figure 11"),
+    "C16": ("GONs beat AEs until latents have a spatial size of 8 × 8; the lead shrinks with capacity and with fewer "
+            "latents", "Figure 10"),
+    "C17": ("an origin without noise is best; z = −∇ beats z = z₀ − ∇", "Figure 11"),
     "C18": ("the 2-D latents of a classifier GON separate the classes", "Figure 12"),
     "C19": ("GON latents after 800 steps are near normal, the VAE's are not", "Figures 13, 14"),
     "C20": ("early-stopped samples keep object shapes", "Figure 15"),
-    "C21": ("GLO takes orders of magnitude longer to reconstruct validation data", "Section 4.1"),
+    "C21": ("GLO takes orders of magnitude longer to reconstruct unseen images", "Section 4.1"),
     "C22": ("in a mean-field model the estimate of z is a linear function of x", "Section 3.1"),
+}
+
+# The same in two or three words.
+TOPICS = {
+    "C1": "lowest error", "C2": "GON against GLO", "C3": "detaching hurts", "C4": "one step suffices",
+    "C5": "more detached steps", "C6": "VGON against VAE", "C7": "every latent size", "C8": "smaller gap",
+    "C9": "activations", "C10": "few parameters", "C11": "super-resolution", "C12": "interpolation",
+    "C13": "diverse samples", "C14": "the first 3 seconds", "C15": "stable training", "C16": "depth and width",
+    "C17": "the origin", "C18": "classifier", "C19": "normal latents", "C20": "early stopping", "C21": "GLO's cost",
+    "C22": "linear encoder",
 }

@@ -9,11 +9,10 @@ from markupsafe import escape
 from ..data.registry import facts
 from . import registry
 from .experiment import as_far
-from .numbers import Html, mean_sd, number, reached, written
+from .numbers import OTHER_NUMBERS, Html, mean_sd, number, reached, written
 
 STATUS = Html('see <a href="status.html">what is recorded</a>')
 NAMED = 6  # columns without results that are named; more are counted
-NOTHING = Html('<span class="state" title="not recorded yet">–</span>')
 
 
 def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, rivals=None, name="table") -> Html:
@@ -51,8 +50,8 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
         rows.append(Html("<tr><th scope=row>{}</th>{}</tr>").format(title, Html("").join(cells)))
     made = Html('<div class="table-scroll"><table class="published"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
                 "</table></div>").format(Html("").join(heads), Html("").join(rows))
-    key = "Above the paper's number, below it the recorded one; the best of each in bold."
-    return made + _notes([key, *missing], _as_csv(full, [metric], name))
+    key = ["In grey the paper's number, and with it the recorded one where there is one yet; the best of each in bold."]
+    return made + _notes([*key, *missing, *_dagger(made)], _as_csv(full, [metric], name))
 
 
 def _published_cells(column, runs, metric, digits):
@@ -113,7 +112,7 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, trans
                 notes[column, under] = source, _about(part)
     made, told = _html(blocks, [*dict.fromkeys(everything.row), *below], transpose, notes)
     names = [metrics] if isinstance(metrics, str) else [*metrics]
-    return made + _notes([*told, *(missing if there else [])], _as_csv(everything, names, name))
+    return made + _notes([*told, *(missing if there else []), *_dagger(made)], _as_csv(everything, names, name))
 
 
 def _with_results(runs, by):
@@ -171,7 +170,7 @@ def _about(runs):
 def _cell(source, column, cell, metric, digits):
     """The number of a cell, with its seeds and epoch where they are not its column's."""
     if source == "recorded" and not set(cell.state) & {"done", "failed"}:
-        return NOTHING
+        return Html("")
     text, done = number(cell, metric, digits), _done(cell)
     if done.empty:
         return text
@@ -203,6 +202,11 @@ def _html(blocks, rows, transpose, notes):
     said = [*(sources if one_source else ()), *(about if len(about) == 1 and about != {""} else ())]
     told = ", ".join(said)
     return Html('<div class="table-scroll">{}</div>').format(made), [f"{told[0].upper()}{told[1:]}."] if told else []
+
+
+def _dagger(made):
+    """What † says, if it stands in a table."""
+    return [f"†: {OTHER_NUMBERS}."] if "†" in made else []
 
 
 def _notes(sentences, download=""):
@@ -251,4 +255,4 @@ def shaded(frame, numbers="{:.2f}", **gradient):
     style = frame.style.format(numbers, na_rep="", escape="html")
     style = style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
     style = style.background_gradient(axis=None, text_color_threshold=0.18, **gradient)
-    return style.set_table_attributes('class="dataframe results"')
+    return style.set_table_attributes('class="dataframe results shaded"')

@@ -94,7 +94,7 @@ def test_a_notebook_that_fails_is_marked_and_the_others_go_on(small_repository, 
     assert f"{sys.executable} {small_repository}" in good.text
     assert "[6, 0.25, 'group', 'quick', 'cpu']" in good.text
     assert [p.text for p in good.select(".made-with p")] == [
-        "Made with profile quick.", "Parameters: latents = 6, rate = 0.25, word = 'group', device = 'cpu'."]
+        "Made with profile quick.", "Parameters: latents = 6, rate = 0.25, word = 'group'."]
     assert not good.select(".admonition.error, .admonition.warning") and "injected" not in good.text
     assert "code cell 3 failed with ValueError: last line" in page(small_repository, "02-bad").select_one(
         ".admonition.error").text

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from gonlib import files, tensors
+from gonlib import files
 from gonlib.errors import UserError
+from gonlib.method import tensors
 from gonlib.runs import contents, journal, kept
 from gonlib.runs.contents import Unreadable
 from gonlib.runs.store import Store, find_readable, find_run

@@ -246,12 +246,13 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
     runs = as_published()
     full, part, small = ledger.judge_all(["C1"], runs)[0]
-    assert full.verdict == part.verdict == "not yet run" and small.verdict == "holds" and small.label == "holds here"
+    assert full.verdict == part.verdict == "not yet run"
+    assert small.verdict == "holds" and small.label == "holds in small runs"
     text = BeautifulSoup(ledger.verdicts(["C1"], runs | {"settings-length": NO_RUNS}), "html.parser")
-    assert [tag.text for tag in text.select(".verdict")] == ["not yet run", "holds here"]
+    assert [tag.text for tag in text.select(".verdict")] == ["– not yet run", "✓ holds in small runs"]
     text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")  # the ledger has more to judge it by
-    assert [tag.text for tag in text.select(".verdict")] == ["not yet run"] and "GON 0.41" in text("td")[-1].text
-    assert text("td")[-1].a and text.find("a", href="22-ledger.html#claim-C1")
+    assert [tag.text for tag in text.select(".verdict")] == ["– not yet run"] and "GON 0.41" in text.details.text
+    assert text.details.find("a", href="22-ledger.html#c1")
 
     def all_full(name, runs=None):
         return NO_RUNS if runs is None else runs, NO_RUNS, NO_RUNS
@@ -281,13 +282,15 @@ def test_every_number_links_to_its_runs():
     assert len(links) == 20 and all(set(a["data-runs"].split()) <= set(verdict.hashes) for a in links)
 
 
-def test_a_page_says_in_one_sentence_what_the_verdicts_are(monkeypatch, tmp_path):
+def test_a_page_says_in_short_what_the_verdicts_are(monkeypatch, tmp_path):
     monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
     monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
     runs = {"table1": table({("GON", "digits"): 1.0, ("1 step, detached", "digits"): 5.0})}
     text = BeautifulSoup(ledger.in_words(["C3", "C17"], runs), "html.parser")
-    assert text.text == "Verdict: C3 holds here; C17 not yet run."
+    assert [line.text for line in text("li")] == ["C3 (detaching hurts) holds in small runs", "C17 (the origin) not yet run"]
     assert [link["href"] for link in text("a")] == ["22-ledger.html#c3", "22-ledger.html#c17"]
+    alone = BeautifulSoup(ledger.in_words(["C17"], runs), "html.parser")
+    assert alone.text == "Verdict: C17 (the origin) not yet run." and not alone("li")
 
 
 # --- the ledger ---
@@ -303,7 +306,7 @@ def store(tmp_path, monkeypatch):
 def test_the_ledger_has_every_claim_and_trains_nothing(store):
     made = ledger.ledger("smoke")
     page = BeautifulSoup(made, "html.parser")
-    assert [row["id"] for row in page.select("tbody tr")] == [f"claim-{name}" for name in CLAIMS]
+    assert [row["id"] for row in page.select(".claim")] == [f"claim-{name}" for name in CLAIMS]
     claims = len(CLAIMS) - 1
     assert made.totals["small"] == {"holds": 0, "fails": 0, "mixed": 0, "not yet run": claims}
     assert sum(made.totals["full"].values()) == claims and sum(made.totals["exact"].values()) == 1

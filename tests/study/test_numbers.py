@@ -166,7 +166,7 @@ def test_recorded_runs_or_a_line_that_says_what_is_missing(monkeypatch, tmp_path
 
 def test_a_shaded_table():
     made = tables.shaded(pd.DataFrame({"a": [1.0, None]}), cmap="Blues", vmin=0, vmax=2).to_html()
-    assert "1.00" in made and "nan" not in made and 'class="dataframe results"' in made
+    assert "1.00" in made and "nan" not in made and 'class="dataframe results shaded"' in made
 
 
 def test_a_table_of_nothing_says_so():

@@ -80,7 +80,7 @@ def _glo_wins(column, glo, gon, fits):
     return found
 
 
-@rule("C21", "table1", says="GLO takes at least 100 times as long as GON to reconstruct the validation set; fails "
+@rule("C21", "table1", says="GLO takes at least 100 times as long as GON to reconstruct the test set; fails "
       "under 10 times")
 def c21(table1):
     for column, here in by_column(table1):

@@ -159,7 +159,8 @@ def conversion_sentences(errors: pd.DataFrame, runs: pd.DataFrame) -> list[Html]
     return lines
 
 
-@rule("C18", "classifier", says="with two latents at least 90% of the test images are named rightly; fails under half")
+@rule("C18", "classifier", says="with two latents at least 90% of the test images are classified correctly; fails under "
+      "half")
 def c18(classifier):
     two = done(where(classifier, model="implicit GON", latents=2), "test_accuracy")
     ceilings = collected(two, "ceiling")
