@@ -11,7 +11,7 @@ from ..runs import provenance
 
 NOT_MEASURED = "not measured yet"
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
-COLOURS = {"reference": "#000000", "exact": "#0072B2", "autoencoder": "#D55E00", "exact, 784 coordinates": "#CC79A7"}
+COLOURS = {"reference": "#4d4d4d", "exact": "#0072B2", "autoencoder": "#D55E00", "exact, 784 coordinates": "#CC79A7"}
 SCALES = {"image size": "side of the image, pixels", "latents": "latents", "batch": "images per batch"}
 
 
@@ -49,8 +49,10 @@ def table(kind, part):
     same = shown.decoder.eq(shown.decoder.shift()) & shown.batch.eq(shown.batch.shift())
     shown[["decoder", "batch"]] = shown[["decoder", "batch"]].astype(object).mask(same, "")
     empty = [name for name in shown if not shown[name].astype(bool).any()]
-    return shown.drop(columns=empty).style.hide(axis="index").format(escape="html").set_properties(
-        ["decoder", "how"], **{"text-align": "left"})
+    words = ["decoder", "how"]
+    styled = shown.drop(columns=empty).style.hide(axis="index").format(escape="html")
+    styled = styled.set_properties(words, **{"text-align": "left"}).set_properties(**{"white-space": "nowrap"})
+    return styled.set_table_styles({name: [{"selector": "th", "props": "text-align: left"}] for name in words})
 
 
 def in_words(variant):
@@ -82,12 +84,11 @@ def ratio(kind, case, batch, slower, faster):
 
 def in_short():
     """What the fast form gains over the reference form on a CPU, as sentences."""
-    lines = []
-    for case, batch in (("conv 32/16", 64), ("conv 32/16", 256), ("SIREN 32x3", 64), ("SIREN 256x4", 64)):
-        step = f"training step: {case}"
-        times, limit = (ratio("cpu", step, batch, "reference", other) for other in ("exact", "decoder alone"))
-        lines.append(f"A training step of {case} with batches of {batch}: the fast form is {times} times as fast as the "
-                     f"reference form; the decoder alone, the least that any method can do, {limit} times.")
+    cases = [("conv 32/16", 64), ("conv 32/16", 256), ("SIREN 32x3", 64), ("SIREN 256x4", 64)]
+    fast, limit = ([f"{ratio('cpu', f'training step: {case}', batch, 'reference', other)} times ({case}, batches of {batch})"
+                    for case, batch in cases] for other in ("exact", "decoder alone"))
+    lines = [f"On a CPU a training step in the fast form is {', '.join(fast)} as fast as in the reference form.",
+             f"The decoder alone, the least that any method can do, would be {', '.join(limit)} as fast."]
     encode = "encode 10,000: conv 32/16"
     times, beside = (ratio("cpu", encode, 250, other, "exact") for other in ("reference", "autoencoder"))
     lines.append(f"Encoding with conv 32/16: the fast form is {times} times as fast as the reference form, and {beside} "

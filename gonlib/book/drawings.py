@@ -13,6 +13,7 @@ from ..method.decoders import ACTIVATIONS
 from ..runs import kept
 from ..study.chapters.interpolation import FRAMES
 from ..study.chapters.super_resolution import largest
+from ..study.experiment import title
 from .figures import COLOURS, plot_curves, plot_panels, show_images
 from .svg import INK
 
@@ -29,7 +30,7 @@ def plot_activations(names):
         for values, style, label in ((function(x), "-", "f"), (slope, "--", "f′"), (second, "-", "f″")):
             colour = COLOURS["AE"] if label == "f″" else INK
             axis.plot(x.detach(), values.detach(), style, color=colour, label=label, lw=1.4)
-        axis.set(title=name, ylim=(-1.3, 2.2))
+        axis.set(title=title({"activation": name}, ["activation"]), ylim=(-1.3, 2.2))
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -53,16 +54,23 @@ def show_snapshots(run, originals=None, rows=8, images=12):
     """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8); returns the figure."""
     shots, when = run.snapshots
     keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
-    label = {int(i): f"{when.seconds[i]:.2g} s, step {when.step[i]:,}" for i in keep}
+    label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
     top = {} if originals is None else {"images": originals[:images]}
     return show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55)
 
 
+def _seconds(value):
+    return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
+
+
 def plot_seconds(runs, ax=None):
-    """Validation error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
+    """Test error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
     shots = pd.concat([r.run.snapshots[1].assign(row=r.row, seed=r.seed, hash=r.hash) for r in runs.itertuples()])
     ax = plot_curves(shots[shots.seconds > 0], x="seconds", ax=ax)
-    ax.axhline(shots.mean_image_error.iloc[0], color="0.5", ls=":", lw=1.2)
+    mean_image = shots.mean_image_error.iloc[0]
+    ax.axhline(mean_image, color="0.5", ls=":", lw=1.2)
+    ax.annotate("the mean image", (0, mean_image), xycoords=("axes fraction", "data"), xytext=(4, -3),
+                textcoords="offset points", va="top", fontsize=9)
     ax.set_xscale("log")
     return ax
 
@@ -137,11 +145,11 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
         return None
     detail = largest(detail)
     columns = list(dict.fromkeys(detail.column))
-    fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(columns), figsize=(max(3.2 * len(columns), 4.8), 3), sharey=True, squeeze=False)
     for axis, column in zip(axes.flat, columns, strict=True):
         part = detail[(detail.column == column) & detail.method.isin(methods)]
-        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, ax=axis, errorbar=None,
-                     legend=axis is axes.flat[0])
+        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, style="method",
+                     style_order=methods, ax=axis, errorbar=None, legend=axis is axes.flat[0])
         axis.axvline(part.config.iloc[0].size / 2, ls=":", c=INK)
         axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
                  ylabel="correlation with the truth")
@@ -167,6 +175,7 @@ def plot_noise(noise):
     if noise.empty:
         return None
     fig, axis = plt.subplots()
+    noise = noise[noise.fraction < 1]  # on the full grid both are zero
     axis.plot(noise.fraction, noise.variance, "o-", label="measured, 32 draws")
     axis.plot(noise.fraction, noise.predicted, "--", c=INK, label="predicted")
     axis.set(xscale="log", yscale="log", xlabel="share of the coordinates", ylabel="variance / squared length")

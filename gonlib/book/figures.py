@@ -17,6 +17,7 @@ COLOURS = {
 }
 DASHES = {"AE": (5, 1.5), "VAE": (5, 1.5), "Tied AE": (1, 1), "1 step, detached": (3, 1, 1, 1), "10 steps": (6, 2, 2, 2),
           "10 steps, detached": (2, 2), "GLO": (8, 2)}  # of lines that may lie on each other
+OTHERS = ("", (5, 1.5), (1, 1), (3, 1, 1, 1))  # the dashes of what is no kind of model, in turn
 WIDTH = 6.4  # inches: no grid of pictures is wider
 
 
@@ -97,7 +98,7 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
         label = textwrap.fill(label, 22)  # panels are low
     names = list(dict.fromkeys(data[hue]))
     palette = {n: COLOURS.get(n, sns.color_palette("colorblind")[i % 10]) for i, n in enumerate(names)}
-    dashes = {n: DASHES.get(n, "") for n in names}
+    dashes = {n: DASHES.get(n, "") if n in COLOURS else OTHERS[i % 4] for i, n in enumerate(names)}
     sns.lineplot(data, x=x, y=y, hue=hue, style=hue, dashes=dashes, errorbar="sd", palette=palette, ax=ax, lw=1.6,
                  err_kws={"alpha": 0.13, "lw": 0})
     ends = {}
@@ -108,7 +109,8 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
         ax.scatter(*ends[name], s=14, color=[palette[name]], zorder=3)
     ax.set(xlabel={"seconds": "seconds of training"}.get(x, x), ylabel=label, yscale="log" if log else "linear")
     if x == "epoch":
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        wide = ax.figure.get_figwidth() / ax.get_subplotspec().get_gridspec().ncols
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=min(round(2.4 * wide), 6)))
     ax.get_legend().set_title("")
     if alone and len(names) > 1:
         _name_ends(ax, ends, palette)
@@ -153,7 +155,8 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
         axis.set_visible(False)
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
-    fig.legend(lines.values(), lines, loc="outside upper center", ncols=min(len(lines), max(3, per_row + 1)))
+    rows = math.ceil(sum(0.6 + 0.075 * len(name) for name in lines) / fig.get_figwidth())
+    fig.legend(lines.values(), lines, loc="outside upper center", ncols=math.ceil(len(lines) / rows))
     return fig
 
 

@@ -149,12 +149,19 @@ def readable(path: Path, executed: Path) -> dict:
         _made_accessible(cell)
         if "injected-parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]  # from the page, not from the notebook it offers
+        elif about and not about["fault"] and _draws_nothing(cell):
+            cell["metadata"]["tags"] = [*tags, "remove-cell"]
         elif "parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": "parameters", "code_prompt_hide": "hide the parameters"}
     if about:
         page["cells"].insert(_place_of_parameters(page["cells"]), _markdown(_made_with(about, _runs_in_words(page))))
     return page
+
+
+def _draws_nothing(cell: dict) -> bool:
+    """Whether a cell's picture has nothing to show: of runs that are not recorded there is none."""
+    return not cell.get("outputs", True) and bool(re.search(r"^(made|fig|ax) = ", "".join(cell["source"]), re.MULTILINE))
 
 
 def _place_of_parameters(cells: list[dict]) -> int:

@@ -109,8 +109,15 @@ def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[st
         groups.setdefault(title, []).append(_row(run, names, recipe))
     if not groups:
         return "No number of this build links to a run."
-    groups = {title: sorted(rows, key=lambda row: (row["what"], row["config"])) for title, rows in sorted(groups.items())}
+    groups = {title: sorted(rows, key=lambda row: (row["what"], row["config"]))
+              for title, rows in sorted(groups.items(), key=_place)}
     return TABLE.render(groups=groups, heads=HEADS, count=sum(map(len, groups.values())))
+
+
+def _place(group: tuple[str, list[dict]]) -> tuple[str, str]:
+    """Where a group stands in the table: in the order of the chapters that show its runs first."""
+    title, rows = group
+    return min(page for row in rows for page in row["pages"]), title
 
 
 def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:

@@ -14,7 +14,7 @@ from ..study.numbers import Html
 INK = "#010203"  # drawn in the colour of the page's text
 # The page may have other shades of these in the dark (book.css); the names are those of its variables.
 THEMED = {"#0072b2": "blue", "#d55e00": "red", "#009e73": "green", "#6a51a3": "violet", "#4d4d4d": "grey"}
-PIXELS_PER_POINT, ON_PHONES = 1.45, 0.95  # how large a figure stands on a wide page, and at least on a narrow one
+PIXELS_PER_POINT, ON_PHONES = 1.45, 0.8  # how large a figure stands on a wide page, and at least on a narrow one
 MANY = 300  # marks of one kind, from which on they are an image: the page stays small
 SETTINGS = {
     "figure.figsize": (5.8, 3.4), "figure.constrained_layout.use": True, "figure.dpi": 160, "svg.fonttype": "none",

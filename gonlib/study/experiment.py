@@ -38,6 +38,8 @@ TITLES: dict[str, str | Callable] = {
     "free_steps": "{:,} steps",
     "stop": "{:,} steps",
     "kl_anneal": lambda epochs: f"annealed over {epochs} epochs" if epochs else "full weight from the start",
+    "activation": lambda name: {"elu": "ELU", "relu": "ReLU", "silu": "SiLU", "gelu": "GELU"}.get(
+        name, name.replace("_relu", " ReLU")),
     "task": lambda task: {"reconstruct": "image alone", "classify": "class alone"}.get(task, task.replace("_", " ")),
 }
 

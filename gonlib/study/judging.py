@@ -163,6 +163,11 @@ def compared(runs: pd.DataFrame, metric: str = "test_error") -> pd.DataFrame:
     return runs[runs.column.isin(rows.index[rows > 1])]
 
 
+def unless_shown(full: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Recorded runs to stand beside a page's own `runs`: none if the page's own are the very same."""
+    return full[:0] if set(done(full).hash) <= set(runs.hash) else full
+
+
 def by_column(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """(title, runs) of each column of an experiment."""
     for column in dict.fromkeys(runs.column):

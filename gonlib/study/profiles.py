@@ -1,5 +1,7 @@
 """Profiles say how much is run: book/profiles/<name>.yml holds `common` parameters and a group per experiment."""
 
+import copy
+import functools
 from pathlib import Path
 
 import yaml
@@ -22,13 +24,18 @@ def load_profile(name):
     path, fault = folder / f"{name}.yml", None
     if path.is_file() and path.stat().st_size <= LARGEST:
         try:
-            groups = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            found = {group: dict(values or {}) for group, values in groups.items()}
+            found = _groups(path.read_text(encoding="utf-8"))
             if all(_flat(value) for values in found.values() for value in values.values()):
-                return found
+                return copy.deepcopy(found)
         except (OSError, yaml.YAMLError, TypeError, ValueError, AttributeError, RecursionError) as found:
             fault = found
     raise UserError(f"{path} is not a mapping of groups to parameters; see the other profiles.") from fault
+
+
+@functools.lru_cache(8)
+def _groups(text):
+    """What a profile's text holds; remembered, because every experiment asks for it and YAML is slow to read."""
+    return {group: dict(values or {}) for group, values in (yaml.safe_load(text) or {}).items()}
 
 
 def _flat(value):

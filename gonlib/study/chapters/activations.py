@@ -3,18 +3,22 @@
 import pandas as pd
 
 from ...method.decoders import ACTIVATIONS
-from ..experiment import experiment
+from ..experiment import experiment, title
 from ..judging import MARKS, Finding, below, by_column, compare, compared, done, rule, where
 from ..numbers import Html, conditions, linked, number, say
 
 FLAT = ("relu", "leaky_relu")  # their second derivative is zero wherever it is defined
-NAMES = {"relu": "ReLU", "leaky_relu": "leaky ReLU", "elu": "ELU"}
 
 
 @experiment("activations", "Figure 3: activation functions for several latent sizes", rows=("model", "activation"),
             columns=("latents",))
-def activations(dataset, names=tuple(ACTIVATIONS), sizes=(512, 128, 32), models=("GON", "AE")):
+def activations(dataset, names=tuple(ACTIVATIONS), sizes=(32, 128, 512), models=("GON", "AE")):
     return [{"model": model, "activation": name, "latents": k} for k in sizes for model in models for name in names]
+
+
+def named(name: str) -> str:
+    """An activation function as it is written in text."""
+    return title({"activation": name}, ["activation"])
 
 
 @rule("C9", "activations", says="at every latent size a GON with ELU has a lower error than with ReLU and leaky ReLU, "
@@ -24,7 +28,7 @@ def c9(activations):
     for column, here in by_column(activations):
         gon = where(here, model="GON")
         elu = where(gon, activation="elu")
-        yield below(column, ("GON, elu", elu), {f"GON, {name}": where(gon, activation=name) for name in FLAT})
+        yield below(column, ("GON, ELU", elu), {f"GON, {named(name)}": where(gon, activation=name) for name in FLAT})
         for name in FLAT:
             yield _hurts_more(column, here, name)
         yield _near_the_best(column, done(elu, "test_error"), done(gon[gon.activation != "elu"], "test_error"))
@@ -37,7 +41,7 @@ def _near_the_best(column, elu, others):
     means = others.groupby("activation").test_error.mean()
     best = where(others, activation=means.idxmin())
     outcome = "holds" if elu.test_error.mean() <= 1.25 * means.min() else "fails"
-    text = say("{}: the best other is GON, {} {}; GON, elu {} {}", column, means.idxmin(), number(best, "test_error"),
+    text = say("{}: the best other is GON, {} {}; GON, ELU {} {}", column, named(means.idxmin()), number(best, "test_error"),
                number(elu, "test_error"), MARKS[outcome])
     return Finding(outcome, text, pd.concat([elu, best]))
 
@@ -57,7 +61,7 @@ def _hurts_more(column, runs, name):
     outcome = compare(ae, gon).verdict
     used = where(runs, activation=(name, "elu"))
     factors = linked(f"times {gon.mean():.2f} for GON, {ae.mean():.2f} for AE", used)
-    return Finding(outcome, say("{}: {} in place of elu: error {} {}", column, name, factors, MARKS[outcome]), used)
+    return Finding(outcome, say("{}: {} in place of ELU: error {} {}", column, named(name), factors, MARKS[outcome]), used)
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
@@ -76,7 +80,7 @@ def _cost(runs, name):
     gon, ae = hurt(used, "GON", name), hurt(used, "AE", name)
     if gon.empty:
         return None
-    line = say("{} in place of ELU multiplies the GON's error by {}", NAMES[name],
+    line = say("{} in place of ELU multiplies the GON's error by {}", named(name),
                linked(f"{gon.mean():.2f}", where(used, model="GON")))
     if ae.empty:
         return line
@@ -88,6 +92,6 @@ def factors(runs: pd.DataFrame) -> pd.DataFrame:
     """The error with each activation over that with ELU, a row per activation and a column per latent size and model."""
     runs = compared(runs)
     names = [name for name in dict.fromkeys(runs.activation) if name != "elu"] if len(runs) else []
-    found = {NAMES.get(name, name): {(column, model): hurt(here, model, name).mean() for column, here in by_column(runs)
+    found = {named(name): {(column, model): hurt(here, model, name).mean() for column, here in by_column(runs)
                                      for model in ("GON", "AE")} for name in names}
     return pd.DataFrame.from_dict(found, orient="index").dropna(axis=1, how="all")

@@ -3,10 +3,11 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import MARKS, Finding, below, by_column, compare, compared, done, rule, where
+from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, done, rule, where
 from ..numbers import Html, conditions, linked, say
 
 PAIR = ("GON", "AE")
+AHEAD = {"holds": "the GON is ahead", "undecided": "too close to call", "fails": "the autoencoder is ahead"}
 
 
 @experiment("architectures-spatial", "Figure 10a: latents with a spatial size, blocks left out", columns=("spatial",))
@@ -82,40 +83,35 @@ def in_short(full: dict, runs: dict) -> list[Html]:
     Both are {what is varied: runs}.
     """
     lines = [say("The paper: a GON has a lower training error than an autoencoder until its latents have a spatial size "
-                 "of 8 x 8; the lead shrinks with more filters and with fewer latents.")]
+                 "of 8 × 8; the lead shrinks with more filters and with fewer latents.")]
     for source, experiments in (("Recorded", full), ("This build", runs)):
         if told := trends(experiments):
-            lines += [say("{}: {}.", source, conditions(pd.concat(several(found) for found in experiments.values()))), *told]
+            runs_of = pd.concat(several(found) for found in experiments.values())
+            lines.append(say("{}, {}. {}", source, conditions(runs_of), Html(" ").join(told)))
     return lines
 
 
 def trends(experiments: dict) -> list[Html]:
-    """Where the GON is ahead and where its lead is largest, a sentence per experiment."""
+    """Which model is ahead for which value of what is varied, a sentence per experiment."""
     lines = []
     for name, runs in experiments.items():
-        if leads := _leads(runs):
-            ahead = ", ".join(column for column, (lead, _, _) in leads.items() if lead > 0) or "none"
-            behind = ", ".join(column for column, (lead, _, _) in leads.items() if lead <= 0) or "none"
-            largest = max(leads, key=lambda column: leads[column][0])
-            lines.append(say("By {}, the GON is ahead with {}, behind with {}; AE minus GON is largest with {}.", name,
-                             ahead, behind, linked(largest, leads[largest][2])))
+        runs, ahead = several(runs), {words: [] for words in AHEAD.values()}
+        for column, here in by_column(runs):
+            gon, ae = (by_seed(where(here, model=model), "train_error") for model in PAIR)
+            ahead[AHEAD[compare(gon, ae).verdict]].append(column)
+        told = [say("{} with {}", words, linked(", ".join(columns), runs[runs.column.isin(columns)]))
+                for words, columns in ahead.items() if columns]
+        lines += [say("{}: {}.", name.capitalize(), Html("; ").join(told))] if told else []
     return lines
 
 
-def sentences(experiments: dict) -> list[Html]:
-    """AE minus GON, and AE over GON, for each value of what is varied, a sentence per experiment."""
-    lines = []
+def lead_table(experiments: dict) -> Html:
+    """AE minus GON, and AE over GON, for each value of what is varied, as a table; nothing if nothing is varied."""
+    lines = {}
     for name, runs in experiments.items():
-        each = [say("{} {}", column, linked(f"{lead:+.2f} ({ratio:.2f} times)", here))
-                for column, (lead, ratio, here) in _leads(runs).items()]
-        lines += [say("{}: {}.", name, Html(", ").join(each))] if each else []
-    return lines
-
-
-def _leads(runs):
-    """Column -> mean training error of AE minus that of GON, the one over the other, and the runs."""
-    found = {}
-    for column, here in by_column(several(runs)):
-        gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
-        found[column] = ae - gon, ae / gon, here
-    return found
+        for column, here in by_column(several(runs)):
+            gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
+            lines[name, column] = {"AE − GON": linked(f"{ae - gon:+.2f}", here), "AE / GON": linked(f"{ae / gon:.2f}", here)}
+    if not lines:
+        return Html("")
+    return Html(pd.DataFrame(lines).T.to_html(escape=False, border=0, classes="results"))

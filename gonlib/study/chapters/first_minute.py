@@ -31,29 +31,41 @@ def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """What the paper says, and how far recorded runs and this build's were after some seconds, for "In short"."""
+    """What the paper says, and how far recorded runs and this build's were after 3 seconds and when, for "In short"."""
     lines = [say("The paper: after only 3 seconds of training on a GPU, much of MNIST's signal is modelled.")]
-    for source, found in (("Recorded", done(full)), ("This build", done(runs))):
-        if told := sentences(found, (3, 10, 60)):
+    for source, found in (("Recorded", with_snapshots(full)), ("This build", with_snapshots(runs))):
+        told = [say("after 3 s the {} has modelled {}", row.row, _at(found, row, 3))
+                for row in found.itertuples() if row.model == "GON" and signal_share(row.run, 3)]
+        if told := told[:1] + milestones(found):
             device = found.run.iloc[0].provenance["device"]
-            lines += [say("{}: {}, on {}. {}", source, conditions(found), device, told[0]), *told[1:]]
+            lines.append(say("{}, {}, on {}: {}.", source, conditions(found), device, Html("; ").join(told)))
     return lines
 
 
-def sentences(runs: pd.DataFrame, moments) -> list[Html]:
-    """What finished runs had modelled at those of some moments, in seconds, that all of them reached; a sentence each."""
-    runs, lines = done(runs), []
-    for seconds in moments:
-        found = [(row, signal_share(row.run, seconds)) for row in runs.itertuples()]
-        if found and all(share for _, share in found):
-            each = [say("{} {} (error {}, step {})", row.row, linked(_modelled(share), runs[runs.hash == row.hash]),
-                        f"{error:.2f}", f"{step:,}") for row, (share, error, step) in found]
-            lines.append(say("After {} s: {}.", seconds, Html(", ").join(each)))
-    return lines
+def milestones(runs: pd.DataFrame) -> list[Html]:
+    """By which step a run had modelled half of the signal, which does not depend on the machine; a clause for each run."""
+    told = []
+    for row in with_snapshots(runs).itertuples():
+        shots = row.run.snapshots[1]
+        there = shots[shots.test_error <= shots.mean_image_error / 2]
+        if len(there):
+            when = f"step {there.step.iloc[0]:,} ({there.seconds.iloc[0]:,.0f} s)"
+            told.append(say("the {} has half of the signal by {}", row.row, linked(when, runs[runs.hash == row.hash])))
+    return told
 
 
-def _modelled(share):
-    return f"has modelled {share:.0%} of the signal" if share > 0 else "is still worse than the mean image"
+def share_table(runs: pd.DataFrame, moments=(0.3, 1, 3, 10, 30, 60, 180, 600)) -> Html:
+    """What finished runs had modelled at those of some moments, in seconds, that all of them reached; nothing if none."""
+    runs = with_snapshots(runs)
+    there = [m for m in moments if len(runs) and all(signal_share(run, m) for run in runs.run)]
+    lines = {f"after {seconds:g} s": {row.row: _at(runs, row, seconds) for row in runs.itertuples()} for seconds in there}
+    return Html(pd.DataFrame(lines).T.to_html(escape=False, border=0, classes="results") if lines else "")
+
+
+def _at(runs, row, seconds):
+    """The share of the signal that a run, one of the rows of `runs`, had modelled after some seconds, and its step."""
+    share, _, step = signal_share(row.run, seconds)
+    return say("{} (step {})", linked(f"{share:.0%}" if share > 0 else "nothing", runs[runs.hash == row.hash]), f"{step:,}")
 
 
 @rule("C14", "first-minute", says="after 3 s of training at least half of the signal (1 - error / error of the mean "

@@ -5,9 +5,10 @@ import pandas as pd
 
 from ..experiment import Experiment, curves, models
 from ..judging import by_column, compared, models_below, rule, where
-from ..numbers import Html, conditions, linked, number, say
+from ..numbers import Html, conditions, linked, number, reached, say
 
 generalisation = Experiment("generalisation", "Figure 16: training and test error on several data sets", models("GON", "AE"))
+METRICS = {"train_error": "training error", "test_error": "test error", "gap": "gap"}
 
 
 def with_gap(runs: pd.DataFrame) -> pd.DataFrame:
@@ -26,10 +27,10 @@ def c8(steps_and_gap_latents, generalisation):
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     """What the paper says, the gaps of recorded runs, and how often this build's agree, for the box "In short"."""
     lines = [say("The paper: in all cases a GON generalises better than its autoencoder, and its errors are lower.")]
-    for _, here in by_column(with_gap(compared(full))):
-        gaps, errors = ([number(where(here, model=model), metric, 3) for model in ("GON", "AE")]
-                        for metric in ("gap", "test_error"))
-        lines.append(say("Recorded, {}: gap {} (GON) and {} (AE), test error {} and {}.", conditions(here), *gaps, *errors))
+    for column, here in by_column(with_gap(compared(full))):
+        gaps = [number(where(here, model=model), "gap", 3) for model in ("GON", "AE")]
+        length = reached(here) if (here.epoch < here.asked).any() else "at full length"
+        lines.append(say("Recorded, {}, {}: the gap is {} for the GON and {} for the autoencoder.", column, length, *gaps))
     small = with_gap(compared(runs))
     if len(small):
         means = small.groupby(["column", "model"])[["gap", "test_error"]].mean().unstack()
@@ -39,18 +40,34 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     return lines
 
 
-def at_equal_fit(runs: pd.DataFrame) -> list[Html]:
-    """The test error of GON and AE at the lowest training error that both have, a sentence for each data set.
+def gap_table(runs: pd.DataFrame) -> Html:
+    """Training error, test error and gap, two rows for each data set; nothing without runs."""
+    lines = {}
+    for column, here in by_column(with_gap(runs)):
+        seeds, epochs = here.seed.nunique(), here.epoch.max()
+        about = f"epoch {epochs:,.0f}" + (f" of {here.asked.max():,.0f}" if epochs < here.asked.max() else "")
+        head = say("{}<small>{}, {} seed{}</small>", column, about, seeds, "s" * (seeds > 1))
+        for model, part in here.groupby("model", sort=False):
+            lines[head, model] = {title: number(part, metric, 3) for metric, title in METRICS.items()}
+    return _as_table(lines)
+
+
+def at_equal_fit(runs: pd.DataFrame) -> Html:
+    """The test error of GON and AE at the lowest training error that both have, a row for each data set.
 
     A model that fits its training images better has a larger gap for that reason alone; so compare where both fit alike.
     """
-    lines = []
+    lines = {}
     for column, here in by_column(compared(runs)):
         history = curves(here).groupby(["model", "epoch"], as_index=False)[["train_error", "test_error"]].mean()
         paths = {model: part.sort_values("train_error") for model, part in history.groupby("model")}
         if {"GON", "AE"} <= set(paths):
             level = max(path.train_error.min() for path in paths.values())
-            gon, ae = (np.interp(level, paths[model].train_error, paths[model].test_error) for model in ("GON", "AE"))
-            lines.append(say("{}: where both have a training error of {}, the test error is {} (GON) and {} (AE).", column,
-                             f"{level:.3f}", *(linked(f"{error:.3f}", here) for error in (gon, ae))))
-    return lines
+            lines[column] = {"training error of both": f"{level:.3f}"} | {
+                f"test error, {model}": linked(f"{np.interp(level, path.train_error, path.test_error):.3f}", here)
+                for model, path in sorted(paths.items(), reverse=True)}
+    return _as_table(lines)
+
+
+def _as_table(lines):
+    return Html(pd.DataFrame(lines).T.to_html(escape=False, border=0, classes="results") if lines else "")

@@ -30,9 +30,8 @@ def latent_scales(dataset, scales=(1.0, 1024.0, 65536.0)):
 def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame, widths: pd.DataFrame) -> list[Html]:
     """What this page found, for the box "In short": `full` and `modes` are recorded runs and this build's."""
     return [say("Not in the paper: at the origin all images are one point, whose variance is zero, so that "
-                "normalisation divides by the square root of its eps. That constant sets the size of the latents."),
-            *mode_sentences(compared(full), "Recorded"), *mode_sentences(modes), *scale_sentences(scaled),
-            *eps_sentences(widths)]
+                "normalisation divides by the square root of its eps. That constant sets the length of the latents."),
+            *mode_sentences(compared(full), "Recorded"), *mode_sentences(modes), *scale_sentences(scaled)]
 
 
 def mode_sentences(runs: pd.DataFrame, source: str = "This build") -> list[Html]:
@@ -59,12 +58,13 @@ def paired_sentences(runs: pd.DataFrame) -> list[Html]:
 
 def scale_sentences(runs: pd.DataFrame) -> list[Html]:
     """How much the scale of the latents matters, with and without normalisation, in one sentence."""
-    each = []
-    for row, part in done(runs, "test_error").groupby("row", sort=False):
+    runs, each = done(runs, "test_error"), []
+    for row, part in runs.groupby("row", sort=False):
         errors = part.groupby("column", sort=False).test_error.mean()
-        each.append(say("{} the largest error is {} times the smallest", row,
-                        linked(f"{errors.max() / errors.min():.2f}", part)))
-    return [say("Latents of {} scales: {}.", done(runs).column.nunique(), Html(", ").join(each))] if each else []
+        each.append(say("{} times the smallest {}", linked(f"{errors.max() / errors.min():.2f}", part), row))
+    scales = ", ".join(f"{scale:,.0f}" for scale in sorted(set(runs.latent_scale))) if each else ""
+    told = Html(" and ").join(each)
+    return [say("With the latents scaled by {}, the largest error is {}.", scales, told)] if each else []
 
 
 def eps_sentences(runs: pd.DataFrame) -> list[Html]:
@@ -73,5 +73,5 @@ def eps_sentences(runs: pd.DataFrame) -> list[Html]:
     errors = runs.groupby("column", sort=False).test_error.mean()
     if errors.empty:
         return []
-    each = Html(", ").join(say("{} {}", eps, number(part, "test_error")) for eps, part in runs.groupby("column", sort=False))
-    return [say("The eps matters: {}; {} is best.", each, errors.idxmin())]
+    low, high = (number(runs[runs.column == end(errors)], "test_error") for end in (pd.Series.idxmin, pd.Series.idxmax))
+    return [say("The lowest error is {}, with {}; the highest {}, with {}.", low, errors.idxmin(), high, errors.idxmax())]

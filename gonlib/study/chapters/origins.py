@@ -7,6 +7,7 @@ from ..judging import below, by_column, compared, done, rule, where
 from ..numbers import Html, conditions, linked, number, say
 
 NEGATIVE, FROM_ORIGIN = FORMS = ("-grad", "z0 - grad")  # of the latent
+LETTERS = dict(zip(FORMS, "ab", strict=True))  # in the paper's figure
 
 
 @experiment("origins", "Figure 11: origins drawn from a normal distribution", rows=("form", "origin_sd"))
@@ -17,8 +18,8 @@ def origins(dataset, sds=(0.0, 0.01, 0.1, 1.0)):
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
     """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
-    lines = [say("The paper: an origin without noise has the lowest error, how much noise hardly matters, and z = -grad is "
-                 "better than z = z0 - grad.")]
+    lines = [say("The paper: an origin without noise has the lowest error, how much noise hardly matters, and form (a), the "
+                 "negative gradient, is better than form (b), which adds the origin to it.")]
     for source, found in (("Recorded", compared(full)), ("This build", compared(runs))):
         if told := sentences(found):
             lines.append(say("{}, {}: {}.", source, conditions(found), Html("; ").join(told)))
@@ -26,7 +27,7 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
 
 
 def sentences(runs: pd.DataFrame) -> list[Html]:
-    """For each form of the estimate, the range of errors with noise, beside that without."""
+    """The error without noise, and for each form of the estimate how much larger that with noise is."""
     runs = done(runs, "test_error")
     still, lines = where(runs, form=NEGATIVE, origin_sd=0.0), []
     for form in FORMS if len(still) else ():
@@ -34,9 +35,9 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
         means = noisy.groupby("origin_sd").test_error.mean()
         if len(means):
             low, high = (linked(f"{end / still.test_error.mean():.2f}", noisy) for end in (means.min(), means.max()))
-            lines.append(say("z = {} with noise has {} to {} times the error without noise, {}", form, low, high,
-                             number(still, "test_error")))
-    return lines
+            lines.append(say("{} to {} times as large in form ({})", low, high, LETTERS[form]))
+    both = Html(" and ").join(lines)
+    return [say("the error is {} without noise; with noise it is {}", number(still, "test_error"), both)] if lines else []
 
 
 @rule("C17", "origins", says="the error without noise at the origin is lowest, and for every noise that of z = -grad is "

@@ -26,6 +26,7 @@ from gonlib.study.chapters import (
     table2,
     tasks,
 )
+from gonlib.study.judging import unless_shown
 
 NOTHING = pd.DataFrame()
 
@@ -43,11 +44,13 @@ def missing(name):
 
 
 @pytest.mark.parametrize("conclude, name", [
-    (activations.factors, "activations"), (lambda runs: architectures.sentences({"filters": runs}), "architectures-filters"),
+    (activations.factors, "activations"),
+    (lambda runs: architectures.lead_table({"filters": runs}), "architectures-filters"),
     (lambda runs: architectures.trends({"filters": runs}), "architectures-filters"),
     (generalisation.at_equal_fit, "generalisation"), (normalisation.paired_sentences, "batch-normalisation"),
     (first_minute.with_snapshots, "first-minute"),
-    (lambda runs: first_minute.sentences(runs, [3]), "first-minute"), (generalisation.with_gap, "generalisation"),
+    (first_minute.share_table, "first-minute"), (first_minute.milestones, "first-minute"),
+    (generalisation.with_gap, "generalisation"),
     (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
     (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
@@ -75,14 +78,14 @@ def test_of_no_runs_nothing_is_concluded(conclude, name):
 def test_of_empty_tables_nothing_is_concluded():
     assert super_resolution.by_size(NOTHING).empty and interpolation.summary(NOTHING).empty
     assert super_resolution.score_sentences(NOTHING) == super_resolution.detail_sentences(NOTHING) == []
-    assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING) == []
+    assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING, NOTHING) == []
     assert "No recorded run" in settings.schedule_sentence(NOTHING) and not settings.schedule_table(NOTHING)
 
 
 def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
     nothing = [missing(name) for name in ("implicit", "samples", "latents", "classifier", "classifier-conversion")]
     found, sampled, spread, classes, converted = nothing
-    for lines in (implicit.in_short(found, found), samples.in_short(sampled, sampled),
+    for lines in (implicit.in_short(found, found, found), samples.in_short(sampled, sampled),
                   latents.in_short(spread, spread, found), super_resolution.in_short(NOTHING, NOTHING),
                   interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
         assert lines[0].startswith("The paper: ") and len(lines) <= 2
@@ -121,11 +124,12 @@ def test_activations_are_compared_with_their_control():
 def test_the_lead_of_each_architecture():
     values = {("GON", 8): 5.0, ("AE", 8): 9.0, ("GON", 64): 2.0, ("AE", 64): 1.0}
     runs = {"filters": table(values, "train_error", ("model", "filters"))}
-    assert text(architectures.sentences(runs)[0]) == "filters: 8 filters +4.00 (1.80 times), 64 filters -1.00 (0.50 times)."
+    assert text(architectures.lead_table(runs)).split() == [
+        "AE", "−", "GON", "AE", "/", "GON", "filters", "8", "filters", "+4.00", "1.80", "64", "filters", "-1.00", "0.50"]
     told = text(architectures.in_short({}, runs)[-1])
-    assert told.startswith("By filters, the GON is ahead with 8 filters, behind with 64 filters; AE minus GON is largest")
+    assert told.endswith("Filters: the GON is ahead with 8 filters; the autoencoder is ahead with 64 filters.")
     one = {"filters": runs["filters"][runs["filters"].filters == 8]}
-    assert architectures.sentences(one) == []  # nothing is varied
+    assert architectures.lead_table(one) == ""  # nothing is varied
 
 
 class Grown(FakeRun):
@@ -150,8 +154,8 @@ def test_the_range_of_errors_with_noise():
               ("z0 - grad", 1.0, "digits"): 3.0}
     runs = table(values, names=("form", "origin_sd", "dataset"), seeds=1, spread=0.0)
     assert [text(line) for line in origins.sentences(runs)] == [
-        "z = -grad with noise has 2.00 to 2.00 times the error without noise, 1.00",
-        "z = z0 - grad with noise has 3.00 to 3.00 times the error without noise, 1.00"]
+        "the error is 1.00 without noise; with noise it is 2.00 to 2.00 times as large in form (a) and 3.00 to 3.00 times "
+        "as large in form (b)"]
 
 
 def test_the_test_error_is_compared_where_both_models_fit_alike():
@@ -160,8 +164,19 @@ def test_the_test_error_is_compared_where_both_models_fit_alike():
     falling = {"GON": [(8.0, 8.5), (2.0, 3.0)], "AE": [(8.0, 9.0), (4.0, 5.0), (1.0, 4.0)]}
     runs["run"] = [FakeRun(history=pd.DataFrame(falling[model], columns=["train_error", "test_error"]).assign(
         epoch=range(len(falling[model])))) for model in runs.model]
-    (line,) = generalisation.at_equal_fit(runs)
-    assert text(line) == "digits: where both have a training error of 2.000, the test error is 3.000 (GON) and 4.333 (AE)."
+    assert text(generalisation.at_equal_fit(runs)).split()[-4:] == ["digits", "2.000", "3.000", "4.333"]
+
+
+def test_the_gap_of_each_model():
+    runs = table({("GON", "digits"): 3.0, ("AE", "digits"): 4.0}, seeds=1, spread=0.0).assign(train_error=1.0)
+    assert "epoch 500, 1 seed" in text(generalisation.gap_table(runs))
+    assert text(generalisation.gap_table(runs)).split()[-4:] == ["AE", "1.000", "4.000", "3.000"]
+    assert generalisation.gap_table(runs[:0]) == ""
+
+
+def test_recorded_runs_do_not_stand_beside_themselves():
+    runs = table({("GON", "digits"): 3.0, ("AE", "digits"): 4.0})
+    assert unless_shown(runs[:3], runs).empty and unless_shown(runs, runs[:3]) is runs
 
 
 def test_ways_to_evaluate_are_compared_seed_by_seed():
@@ -175,16 +190,18 @@ def test_ways_to_evaluate_are_compared_seed_by_seed():
 def test_the_signal_at_moments_that_all_runs_have_reached():
     shots = pd.DataFrame({"step": [1, 9], "seconds": [1.0, 4.0], "test_error": [60.0, 10.0], "mean_image_error": [50.0] * 2})
     runs = table({("GON", "digits"): 10.0}, seeds=1, shots=shots)
-    early, late = map(text, first_minute.sentences(runs, [2, 4, 10]))
-    assert early == "After 2 s: GON is still worse than the mean image (error 60.00, step 1)."
-    assert late == "After 4 s: GON has modelled 80% of the signal (error 10.00, step 9)."
+    shown = text(first_minute.share_table(runs, [2, 4, 10]))
+    assert "after 2 s" in shown and "nothing (step 1)" in shown
+    assert "after 4 s" in shown and "80% (step 9)" in shown and "after 10 s" not in shown
+    assert text(first_minute.milestones(runs)[0]) == "the GON has half of the signal by step 9 (4 s)"
 
 
 def test_both_tasks_beside_each_alone():
     errors = {("reconstruct", "digits"): 2.0, ("both", "digits"): 3.0, ("classify", "digits"): 1.0}
     runs = table(errors, names=("task", "dataset"))
     runs = runs.assign(test_accuracy=runs.task.map({"both": 0.8, "classify": 0.9}))
-    assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in tasks.both_sentences(runs)[0]
+    (line,) = tasks.both_sentences(runs)
+    assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in line.striptags()
 
 
 def test_table_2_says_who_is_ahead():

@@ -84,7 +84,7 @@ def test_the_control_of_activations_counts():
 
 def test_elu_is_not_compared_with_itself():
     best = {key: value for key, value in ACTIVATIONS.items() if key[1] != "silu"}
-    assert "the best other is GON, leaky_relu" in judge("C9", {"activations": table(best, names=CURVED)}).sentence
+    assert "the best other is GON, leaky ReLU" in judge("C9", {"activations": table(best, names=CURVED)}).sentence
 
 
 def test_architectures():
