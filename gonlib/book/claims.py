@@ -34,7 +34,8 @@ def in_short(ledger: Ledger) -> list[Html]:
     told = []
     for verdict in VERDICTS:
         found = [one for one in ledger.judgements if main(one).verdict == verdict]
-        links = [say('<a href="#{}">{}</a>{}', one.full.claim.lower(), one.full.claim, _so_far(one)) for one in found]
+        links = [say('<a href="#{}">{}</a> {}{}', one.full.claim.lower(), one.full.claim, paper.TOPICS[one.full.claim],
+                     _so_far(one)) for one in found]
         if links:
             told.append(say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict], Html(", ").join(links)))
     return told

@@ -145,11 +145,11 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
         return None
     detail = largest(detail)
     columns = list(dict.fromkeys(detail.column))
-    fig, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(columns), figsize=(max(3.2 * len(columns), 4.8), 3), sharey=True, squeeze=False)
     for axis, column in zip(axes.flat, columns, strict=True):
         part = detail[(detail.column == column) & detail.method.isin(methods)]
-        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, ax=axis, errorbar=None,
-                     legend=axis is axes.flat[0])
+        sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, style="method",
+                     style_order=methods, ax=axis, errorbar=None, legend=axis is axes.flat[0])
         axis.axvline(part.config.iloc[0].size / 2, ls=":", c=INK)
         axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
                  ylabel="correlation with the truth")
@@ -175,6 +175,7 @@ def plot_noise(noise):
     if noise.empty:
         return None
     fig, axis = plt.subplots()
+    noise = noise[noise.fraction < 1]  # on the full grid both are zero
     axis.plot(noise.fraction, noise.variance, "o-", label="measured, 32 draws")
     axis.plot(noise.fraction, noise.predicted, "--", c=INK, label="predicted")
     axis.set(xscale="log", yscale="log", xlabel="share of the coordinates", ylabel="variance / squared length")

@@ -91,7 +91,7 @@ def _one_matrix():
         model, x = run.load_model(), written_digits(run.config.size)
         (matrix, offset), z = model.encoder_matrix(), model.encode(x)
         apart = float((x.flatten(1) @ matrix.T + offset - z).norm() / z.norm())
-        text += say("Of the model above it has {} numbers, and the two ways to its latents differ by {} of their length. ",
+        text += say("For the model above M has {} entries, and Mx + b differs from the gradient step by {} of its length. ",
                     f"{matrix.shape[0]} × {matrix.shape[1]:,}", linked(f"{apart:.0e}", runs[:1]))
     return text + say("So a straight line between two latents is the reconstruction of a cross-fade ({}), and a GON that "
                       "classifies is softmax regression of low rank ({}).", _page("16-interpolation", "16"),
@@ -120,12 +120,12 @@ def _who_wins(table1, lengths):
             errors = (number(part, "test_error") for part in (gon, ae))
             growing = (gon.epoch < gon.asked).any()
             when = reached(gon).removeprefix("at ") if growing else f"all {gon.epoch.max():,.0f} epochs"
-            said[compare(gon.test_error, ae.test_error).verdict].append(say("{} ({} against {}, {})", column, *errors, when))
+            said[compare(gon.test_error, ae.test_error).verdict].append(say("{}, {} against {} ({})", column, *errors, when))
     ahead = {"holds": "The GON is ahead on {}. ", "fails": "The autoencoder is ahead on {}. ",
-             "undecided": "Neither is on {}. "}
-    text = Html("").join(say(ahead[outcome], Html(", ").join(each)) for outcome, each in said.items() if each)
-    return say("<b>Who wins depends on when one looks.</b> The autoencoder has an encoder and twice the parameters. {}Their "
-               "order changes with the epoch ({}) and with the settings ({}). {}", text, _page("04-table1", "4"),
+             "undecided": "Neither is clearly ahead on {}. "}
+    text = Html("").join(say(ahead[outcome], Html("; ").join(each)) for outcome, each in said.items() if each)
+    return say("<b>Who wins depends on when one looks.</b> An autoencoder has twice the parameters. {}Their order "
+               "changes with the epoch ({}) and with the settings ({}). {}", text, _page("04-table1", "4"),
                _page("12-settings", "12"), _fewer_latents(lengths))
 
 
@@ -141,7 +141,7 @@ def _fewer_latents(lengths):
         return ""
     each = [say("{} against {} with {} latents on {}", *(number(part, "test_error") for part in pair),
                 pair[0].config.iloc[0].latents, DATASETS.get(pair[0].dataset.iloc[0], "")) for pair in pairs]
-    return say("With fewer latents: {}. The paper has the GON ahead at every number of latents; that {}.",
+    return say("With fewer latents: {}. The claim that the GON is ahead with any number of latents {}.",
                Html(", ").join(each), _verdict("C7"))
 
 
@@ -152,14 +152,14 @@ def _columns(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _yardstick(table1):
     stated = {name: components_for(name, error) for name, (error, _) in TABLE1["GON"].items()}
     counts = [f"{count} on {DATASETS[name]}" for name, count in stated.items() if count and name != "coil20"]
-    text = say("<b>Plain PCA is a hard yardstick.</b> It has the errors of the paper's GONs with {} components: hence our "
-               "256 latents", ", ".join(counts))
+    text = say("<b>Plain PCA is a hard yardstick.</b> The components that it needs for the errors of the paper's GONs: {}; "
+               "hence our 256 latents", ", ".join(counts))
     ours = []
     for column, here in _columns(done(where(table1, model="GON"), "test_error")):
         pca = recorded_pca_error(here.dataset.iloc[0], here.config.iloc[0].latents)
-        ours += [] if pca is None else [say("{} on {} (the GON's: {})", f"{pca:.2f}", column, number(here, "test_error"))]
+        ours += [] if pca is None else [say("{} on {}, the GON's {}", f"{pca:.2f}", column, number(here, "test_error"))]
     if ours:
-        text += say(" ({}). With as many components its error is {}.", _page("12-settings", "12"), Html(", ").join(ours))
+        text += say(" ({}). With as many components its error is {}.", _page("12-settings", "12"), Html("; ").join(ours))
     return text if ours else text + say(" ({}).", _page("12-settings", "12"))
 
 
@@ -172,8 +172,8 @@ def _detached(table1):
         return text + "."
     stated = [TABLE1[name]["coil20"][0] for name in ("GON", "1 step, detached", "10 steps, detached")]
     where_to = "below" if parts[2].test_error.mean() < parts[0].test_error.mean() else "above"
-    return text + say(": on COIL-20 they have {} and {}, the GON {}. Here one ends at {}, but ten at {}, {} the GON's {}: "
-                      "that more of them do not repair it {}.", *stated[1:], stated[0],
+    return text + say(": on COIL-20 they have {} and {}, the GON {}. Here one ends at {}, but ten at {}, {} the GON's {}. "
+                      "The claim that more of them do not repair it {}.", *stated[1:], stated[0],
                       *(number(part, "test_error") for part in parts[1:]), where_to, number(parts[0], "test_error"),
                       _verdict("C5"))
 

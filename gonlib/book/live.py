@@ -186,14 +186,15 @@ def _lane(name, runs):
             "epochs": mean.index.astype(int).tolist(), "errors": [float(f"{e:.4g}") for e in mean]} if len(mean) else None
 
 
+LONGER = {"dataset": "shapes", "train_images": 10000, "epochs": 40, "steps": 0}
 # For each experiment that has an element: the element, and the runs recorded for it with their weights, as what
 # differs from the quick profile.
 OF_EXPERIMENTS = {
     "gon": (draw, {"dataset": "mnist", "epochs": 10}),
-    "implicit": (zoom, {"dataset": "shapes"}),
-    "interpolation": (path, {"dataset": "shapes", "train_images": 10000, "epochs": 40, "steps": 0}),
+    "implicit": (zoom, LONGER),
+    "interpolation": (path, {}),
     "classifier": (scatter, {}),
-    "super-resolution-half": (zoom, {"dataset": "shapes", "train_images": 10000, "epochs": 40, "steps": 0}),
+    "super-resolution-half": (zoom, {}),
 }
 
 

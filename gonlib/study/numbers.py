@@ -89,7 +89,7 @@ def missing(runs: pd.DataFrame) -> Html:
 def reached(runs: pd.DataFrame) -> str:
     """How far growing runs are: at epoch 50 of 500."""
     first, last, asked = runs.epoch.min(), runs.epoch.max(), runs.asked.max()
-    return f"at epoch {first:,.0f}{f' to {last:,.0f}' if last > first else ''} of {asked:,.0f}"
+    return f"at epoch{f's {first:,.0f} to' if last > first else ''} {last:,.0f} of {asked:,.0f}"
 
 
 def conditions(runs: pd.DataFrame) -> str:

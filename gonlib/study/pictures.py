@@ -2,10 +2,11 @@
 
 import pandas as pd
 import torch
+from markupsafe import escape
 
 from ..runs import kept
 from .experiment import title
-from .numbers import Html, number, say
+from .numbers import Html, linked, number, say
 
 
 def begun(runs: pd.DataFrame) -> pd.DataFrame:
@@ -33,17 +34,23 @@ def learned(run) -> bool:
     return yard is None or run.metrics.get("test_error", 0) < yard
 
 
-def gallery(runs: pd.DataFrame, *names: str) -> dict[str, torch.Tensor]:
+def gallery(runs: pd.DataFrame, *names: str, **called: str) -> dict[str, torch.Tensor]:
     """The pictures kept under some names with runs: {row title: (N, C, H, H)}, made `kept.alike`.
 
     The title says which runs have not learned their pictures; runs without pictures are left out.
+
+    Args:
+        runs: Rows of `experiment.collect`.
+        names: What is shown of each.
+        called: What is shown besides, and what it is called there.
     """
+    called = {name: name for name in names} | called
     found = {}
     for one in begun(runs).itertuples():
         title = one.column if learned(one.run) else f"{one.column}, not learned"
-        for name in names:
+        for name, words in called.items():
             if (strip := kept.pictures(one.run, name)) is not None:
-                found[f"{title}\n{name}" if len(names) > 1 else title] = strip
+                found[f"{title}\n{words}" if len(called) > 1 else title] = strip
     return kept.alike(found)
 
 
@@ -53,8 +60,8 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     for one in begun(runs).itertuples():
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
         about = say("{}, {} × {} pixels, {}: ", one.column, side, side, reached(one.run))
-        beside = "" if yard is None else f", the mean image's {yard:.2f}"
-        text = "error {}{}." if learned(one.run) else "this short run has not learned it: error {}{}."
+        beside = "" if yard is None else f" (of the mean training image: {yard:.2f})"
+        text = "test error {}{}." if learned(one.run) else "this short run has not learned it: test error {}{}."
         lines.append(about + say(text, number(here, "test_error"), beside))
     return lines
 
@@ -66,3 +73,26 @@ def not_recorded(*grids: pd.DataFrame) -> list[Html]:
     missing = [name for name in dict.fromkeys(asked) if name not in there]
     text = 'Not recorded yet: {}; see the <a href="status.html">status page</a>.'
     return [say(text, ", ".join(missing))] if missing else []
+
+
+def means(table: pd.DataFrame, runs: pd.DataFrame, formats: dict[str, str] | None = None) -> Html:
+    """A table of means as HTML; each number links to the runs of its line.
+
+    Args:
+        table: Means, with the index (column of the runs, row of the runs or something else).
+        runs: Rows of `experiment.collect`.
+        formats: How the numbers of some columns are written, if not with two decimals.
+    """
+    if table.empty:
+        return Html("")
+    lines, above = [], None
+    for index, values in table.iterrows():
+        names = list(index) if isinstance(index, tuple) else [index]
+        those = runs[runs.column == names[0]]
+        those = those[those.row.isin(names[1:])] if those.row.isin(names[1:]).any() else those
+        told = {key: linked((formats or {}).get(key, "{:.2f}").format(value), those) for key, value in values.items()}
+        heads = ["" if above and names[: i + 1] == above[: i + 1] else name for i, name in enumerate(names)]
+        lines.append(dict(zip(table.index.names, map(escape, heads), strict=True)) | told)
+        above = names
+    made = pd.DataFrame(lines).to_html(escape=False, index=False, border=0, classes="results means")
+    return Html('<div class="table-scroll">{}</div>').format(Html(made))

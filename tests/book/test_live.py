@@ -355,7 +355,7 @@ def test_the_rows_of_a_race_change_places_with_the_epoch(show):
     assert "5.35: at epoch 3" in gon and "not reached" in ae and "ends at 3" in ae and not glo
     assert browser.evaluate("document.querySelector('.live > *').shadowRoot.querySelectorAll('.time i').length") == 1
     about = browser.evaluate("document.querySelector('.live > *').find('.about').textContent")
-    assert about == "1 seed, at epoch 3 to 4 of 500."
+    assert about == "1 seed, at epochs 3 to 4 of 500."
     drag(browser, ".epoch", (0.98, 0.5), (0.0, 0.5))
     assert browser.evaluate(order) == ["AE", "GLO", "GON"]
     tops = numbers(browser, "it.lanes.map(lane => lane.style.getPropertyValue('--rank'))")

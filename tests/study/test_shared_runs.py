@@ -7,7 +7,7 @@ from gonlib.study import registry
 SHARED = [
     ("quick", "table2-celeba", "table2"), ("quick", "more-steps", "steps-and-gap"), ("quick", "glo-steps", "table1"),
     ("quick", "more-steps-implicit", "implicit"), ("quick", "architectures-latents", "steps-and-gap-latents"),
-    ("quick", "settings-length", "settings"), ("quick", "interpolation", "super-resolution"),
+    ("quick", "settings-length", "settings"), ("quick", "interpolation", "super-resolution-half"),
     ("paper", "gon", "table1"), ("paper", "generalisation", "table1"), ("paper", "glo-steps", "table1"),
     ("paper", "more-steps", "table1"), ("paper", "samples", "table2"), ("paper", "samples-9b", "table2-celeba"),
     ("paper", "more-steps-implicit", "implicit"), ("paper", "architectures-latents", "steps-and-gap-latents"),

@@ -69,13 +69,15 @@ def _at(runs, row, seconds):
 
 
 @rule("C14", "first-minute", says="after 3 s of training at least half of the signal (1 - error / error of the mean "
-      "image) is modelled; fails under a quarter")
+      "image) is modelled; fails under a quarter. The claim is of a GPU: a run on a CPU can confirm it, not refute it")
 def c14(first_minute):
     for _, row in where(first_minute, model="GON").iterrows():
         if found := signal_share(row.run, 3):
             share, _, step = found
             one = first_minute[first_minute.hash == row.hash]
             outcome = graded(share, good=0.5, bad=0.25)
+            if outcome != "holds" and row.run.provenance.get("device_type") == "cpu":
+                continue
             text = say("{} of the signal after 3 s (step {}); error at the end {}", f"{share:.0%}", f"{step:,}",
                        number(one, "test_error"))
             yield Finding(outcome, say("{} {}", text, MARKS[outcome]), one)

@@ -37,10 +37,10 @@ def puzzle(count=4385) -> Html:
     """Which network has the number of parameters that the paper states."""
     text = [f"{siren_parameters(34, 32, layers):,}" for layers in (3, 4)]
     (fits,) = networks_with(count, widths=[32]).query("layers == 4").itertuples()
-    return say("The text's network (3 layers of 32 units, 2 + 32 inputs) has {} parameters, and {} with a fourth layer. "
-               "Exactly {} come from 4 layers and {} inputs. Four follow if the “3 hidden layers” are the square matrices "
-               "between layers; for two more inputs the paper gives no reason. This page trains that network, with {} "
-               "latents.", *text, f"{count:,}", fits.inputs, fits.latents)
+    return say("The network of the text, 3 layers of 32 units with 2 + 32 inputs, has {} parameters; with a fourth layer it "
+               "has {}. Exactly {} take 4 layers and {} inputs. There are four layers if the “3 hidden layers” count the "
+               "matrices between them; for two more inputs the paper gives no reason. The network with 4,385 parameters on "
+               "this page is that one, with {} latents.", *text, f"{count:,}", fits.inputs, fits.latents)
 
 
 def pictures(model, data, config):
@@ -87,10 +87,11 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     return lines
 
 
-def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """The claim, and what the first recorded data set and the first of this build say of it."""
+def in_short(full: pd.DataFrame, runs: pd.DataFrame, counts: pd.DataFrame) -> list[Html]:
+    """The claim, what the first recorded data set and the first of this build say of it, and what 4,385 parameters do."""
     lines = [say("The paper: MNIST can be “well-represented with just 4,385 parameters”.")]
-    for source, told in (("Recorded", sentences(begun(full))), ("This build", sentences(begun(runs)))):
+    for source, told in (("Recorded", sentences(begun(full))), ("This build", sentences(begun(runs))),
+                         ("Networks of several sizes", count_sentences(counts))):
         lines += [say("{}: {}", source, told[0])] if told else []
     return lines
 
@@ -102,7 +103,7 @@ def count_sentences(runs: pd.DataFrame) -> list[Html]:
     if few.empty or pca.empty:
         return []
     best, one = ended[ended.test_error == ended.test_error.min()], few.iloc[0]
-    return [say("{}, {}: {} parameters reach an error of {}; the lowest is {} with {} ({}). PCA: {}.", one.column,
+    return [say("{}, {}: {} parameters reach a test error of {}; the lowest is {} with {} ({}). PCA has {}.", one.column,
                 reached(one.run), f"{one.parameters:,.0f}", number(few, "test_error"), number(best, "test_error"),
                 f"{best.parameters.iloc[0]:,.0f}", best.network.iloc[0], f"{pca.pca_error.min():.2f}")]
 

@@ -85,28 +85,29 @@ def summary(smooth: pd.DataFrame) -> pd.DataFrame:
     """The kept tables "smoothness", a line per data set, change and way; empty if no true views are known."""
     if smooth.empty:
         return smooth
-    values = ["monotone", "largest_jump", "off_path", "pairs"]
-    table = smooth.pivot_table(index=["column", "change", "path"], values=values, sort=False)
-    return table.round(2).rename_axis(["data", "change", "path"])
+    values = {name: name.replace("_", " ") for name in ("monotone", "largest_jump", "off_path")}
+    table = smooth.groupby(["column", "change", "path"], sort=False)[list(values)].mean()
+    return table.rename(columns=values).rename_axis(["data", "change", "path"])
 
 
-def sentences(smooth: pd.DataFrame) -> list[str]:
+def sentences(smooth: pd.DataFrame) -> list[Html]:
     """How smoothly slerp and lerp move past the true views, from the kept tables "smoothness"."""
     if smooth.empty:
-        return ["The true views between two images are known for shapes and coil20 only: on other data nothing is measured."]
+        return [say("The true views between two images are known for shapes and COIL-20 only: on other data nothing is "
+                    "measured.")]
     lines = []
     for (column, change), part in smooth.groupby(["column", "change"], sort=False):
         monotone, off = (part.groupby("path")[name].mean() for name in ("monotone", "off_path"))
-        lines.append(
-            f"{column}, {change}: slerp is monotone for {monotone.slerp:.0%} of {part.pairs.iloc[0]:.0f} pairs (lerp "
-            f"{monotone.lerp:.0%}, the views reconstructed {monotone['views']:.0%}); the nearest true view is "
-            f"{off.slerp:.2f} away ({off.lerp:.2f}; {off['views']:.2f}).")
+        lines.append(say(
+            "{}, {}: slerp is monotone for {} of {} pairs (lerp {}, the views reconstructed {}); the nearest true view is "
+            "{} away ({}; {}).", column, change, linked(f"{monotone.slerp:.0%}", part), f"{part.pairs.iloc[0]:.0f}",
+            f"{monotone.lerp:.0%}", f"{monotone['views']:.0%}", *(f"{off[way]:.2f}" for way in ("slerp", "lerp", "views"))))
     off = smooth.pivot_table(index=["column", "change"], columns="path", values="off_path", sort=False)
     beyond = [f"{(off[way] / off['views'] - 1).mean():+.0%}" for way in ("slerp", "lerp")]
     nearer = (off.slerp < off.lerp).sum()
-    lines.append(
-        f"Off the true path beyond what reconstruction alone is off: slerp {beyond[0]}, lerp {beyond[1]}, on average over "
-        f"{len(off)} changes. Slerp is nearer than lerp in {nearer} of them.")
+    lines.append(say("Beyond what reconstruction alone costs, slerp adds {} to the distance from the true views and lerp "
+                     "{}, on average over {} change{}. Slerp is nearer than lerp in {} of them.",
+                     linked(beyond[0], smooth.drop_duplicates("hash")), beyond[1], len(off), "s" * (len(off) != 1), nearer))
     return lines
 
 
@@ -119,9 +120,9 @@ def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
         monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))
         shares = linked(f"{monotone.slerp:.0%}", table.drop_duplicates("hash"))
         lines.append(say("{}, {}: the path on the great circle passes the true views in order for {} of pairs, the straight "
-                         "one for {}; its largest jump is {} of the way, a cross-fade's {}.", source,
-                         ", ".join(table.column.unique()), shares, f"{monotone.lerp:.0%}", f"{jump.slerp:.0%}",
-                         f"{jump.pixels:.0%}"))
+                         "one for {}, and the true views themselves, reconstructed, are in order for {}. Its largest jump "
+                         "is {} of the way, a cross-fade's {}.", source, ", ".join(table.column.unique()), shares,
+                         f"{monotone.lerp:.0%}", f"{monotone['views']:.0%}", f"{jump.slerp:.0%}", f"{jump.pixels:.0%}"))
     lines.append(say("A straight path is exactly the reconstruction of the cross-fade of the two images."))
     return lines
 

@@ -1,11 +1,15 @@
 """Equation 12 by Monte Carlo: what a random share of the coordinates does to the latents of an implicit GON."""
 
+import statistics
+import time
+
 import pandas as pd
 import torch
 
 from ...data import as_float
 from ...method.shared_origin import SharedOrigin
 from ...runs.kept import collected
+from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import done, where
 from ..measures import mean_image
@@ -87,8 +91,31 @@ def large(dataset, inner=1 / 16, outer=1 / 256):
 
 
 def with_times(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with `ms`, milliseconds per step."""
+    """The runs with `ms`, milliseconds per step as they were trained."""
     return runs.assign(ms=1000 * runs.seconds / runs.steps) if "seconds" in runs else runs
+
+
+def with_measured_times(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `ms` measured now on the CPU: what else the machine did while they were trained does not count."""
+    return runs.assign(ms=[step_ms(row.run) if row.state == "done" and row.run.has_weights else None
+                           for row in runs.itertuples()])
+
+
+def step_ms(run, repeats=5) -> float:
+    """Milliseconds of processor time that a run's training step takes, loss and gradient: the median of a few."""
+    model, took = run.load_model().train(), []
+    x = as_float(load_data(run.config).train[: run.config.batch_size])
+    for _ in range(repeats + 1):
+        start = time.process_time()
+        model.loss(x).mean().backward()
+        took.append(1000 * (time.process_time() - start))
+    return statistics.median(took[1:])  # the first one warms up
+
+
+def by_time(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """The curves of the largest size with `seconds` as the steps of `with_measured_times` take."""
+    last = curves[curves.column == runs.column.iloc[-1]]
+    return last.assign(seconds=last.step * last.hash.map(runs.set_index("hash").ms) / 1000)
 
 
 def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
@@ -99,36 +126,37 @@ def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
 
 def noise_sentences(noise: pd.DataFrame) -> list[Html]:
     """What the largest shares do to latents and pictures, from `noise_of`."""
-    return [say("{} of the coordinates: relative variance {} (predicted {}); the error grows from {} to {}.",
-                f"{row.fraction:.4g}", linked(f"{row.variance:.3g}", noise[:1]), f"{row.predicted:.3g}",
-                f"{row.full_error:.2f}", f"{row.error:.2f}")
+    return [say("From a share of {} of the coordinates, a latent's variance is {} of its squared length (predicted: {}); "
+                "the test error of a model trained on all of them grows from {} to {}.", f"{row.fraction:.2g}",
+                linked(f"{row.variance:.3g}", noise[:1]),
+                f"{row.predicted:.3g}", f"{row.full_error:.2f}", f"{row.error:.2f}")
             for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
 
 
 def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> list[Html]:
     """What sampling does to a latent, which integral needs the denser grid, and whether large images were learned."""
-    lines = [say("A latent from {}", line) for line in noise_sentences(noise)[:1]] + compare(runs)[:1]
+    lines = noise_sentences(noise)[:1] + compare(runs)[:1]
     for one in large[large.state == "done"].itertuples():
-        verdict = "the pictures are learned" if learned(one.run) else "so few steps do not learn the pictures"
-        lines.append(say("{} × {} pixels: a step takes {} ms; {}, {}.", one.config.size, one.config.size, f"{one.ms:.0f}",
-                         reached(one.run), verdict))
+        verdict = "the pictures are learned" if learned(one.run) else "the pictures are not learned"
+        pace = linked(f"{one.ms:.0f} ms", large[large.hash == one.hash])
+        lines.append(say("{} × {} pixels: a step takes {}; {} {}.", one.config.size, one.config.size, pace, reached(one.run),
+                         verdict))
     return lines
 
 
-def large_sentences(large: pd.DataFrame, small: pd.DataFrame) -> list[str]:
+def large_sentences(large: pd.DataFrame, small: pd.DataFrame) -> list[Html]:
     """Coordinates and time of a step on large images, and what the full grid would take at the pace of `small`'s."""
     lines = []
-    for run in done(with_times(large)).itertuples():
+    for run in done(large).itertuples():
         c, points = run.config, run.config.size**2
         inner, outer = (f"{round(share * points):,}" for share in (c.inner_fraction, c.outer_fraction))
-        lines.append(f"{c.size} × {c.size}: {inner} of {points:,} coordinates in the inner, {outer} in the outer integral; "
-                     f"{run.ms:.1f} ms per step at batch {c.batch_size}.")
-        for full in where(done(with_times(small)), inner_fraction=1.0, outer_fraction=1.0)[:1].itertuples():
-            each = full.ms / (full.config.batch_size * full.config.size**2)
-            whole = each * c.batch_size * points
-            lines.append(f"At the {1e6 * each:.0f} ns per coordinate and image of the full grid at {full.config.size} px, a "
-                         f"step on the full {c.size} px grid would take about {whole:,.0f} ms, {whole / run.ms:.0f} times "
-                         "as long.")
+        pace = linked(f"{run.ms:.0f} ms", large[large.hash == run.hash])
+        lines.append(say("{} × {}: {} of {} coordinates in the inner, {} in the outer integral; a step of {} images takes "
+                         "{}.", c.size, c.size, inner, f"{points:,}", outer, c.batch_size, pace))
+        for full in where(done(small), inner_fraction=1.0, outer_fraction=1.0)[:1].itertuples():
+            whole = full.ms / (full.config.batch_size * full.config.size**2) * c.batch_size * points
+            lines.append(say("At the pace of the full grid at {} px, a step on the full {} px grid would take about {} ms, "
+                             "{} times as long.", full.config.size, c.size, f"{whole:,.0f}", f"{whole / run.ms:.0f}"))
     return lines
 
 
@@ -148,6 +176,7 @@ def compare(runs):
         worse = "the inner" if ratio > 1.05 else "the outer" if ratio < 1 / 1.05 else "neither"
         mine = done[[r.column == column and r.config.inner_fraction == share and r.config.outer_fraction == 1
                      for r in done.itertuples()]]
-        lines.append(say("{}, share {}: full grid {}; inner sampled {}, outer sampled {}: sampling {} costs more.", column,
-                         f"{share:g}", f"{whole:.2f}", linked(f"{inner_only:.2f}", mine), f"{outer_only:.2f}", worse))
+        lines.append(say("Trained with a share of {} ({}): test error {} with the inner integral sampled, {} with the "
+                         "outer, {} on the full grid: sampling {} costs more.", f"{share:g}", column,
+                         linked(f"{inner_only:.2f}", mine), f"{outer_only:.2f}", f"{whole:.2f}", worse))
     return lines

@@ -10,7 +10,7 @@ from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, mean_image, nearest
 from ..numbers import Html, conditions, linked, say
-from ..pictures import begun, learned
+from ..pictures import begun, learned, reached
 from ..pictures import mean_image as pictures_mean
 
 SHOWN = 16  # samples kept as pictures
@@ -83,9 +83,13 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
 
 def lengths(runs: pd.DataFrame) -> list[Html]:
     """How runs that are sampled were made, and which of them reconstruct no better than the mean image."""
-    lines = [say("{}.", conditions(begun(runs)))] if len(begun(runs)) else []
-    for one in begun(runs).itertuples():
-        if not learned(one.run):
+    there = begun(runs)
+    sampled = there[[kept.pictures(run, "samples") is not None for run in there.run]]
+    lines = [say("{}.", conditions(sampled))] if len(sampled) else []
+    for one in there.itertuples():
+        if one.hash not in set(sampled.hash):
+            lines.append(say("{}, {}: {}, not sampled yet.", one.row, one.column, reached(one.run)))
+        elif not learned(one.run):
             lines.append(say("{}, {}: this short run has not learned its pictures: its error is {}, the mean image's {}.",
                              one.row, one.column, f"{one.test_error:.1f}", f"{pictures_mean(one.run):.1f}"))
     return lines

@@ -158,14 +158,18 @@ def _nearest(ratios):
             "appears": off < NEAR}
 
 
-def schedule_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`schedules` as a table to read: at the nearest epoch, ours over the paper's for each row."""
+def schedule_table(found: pd.DataFrame) -> Html:
+    """`schedules` as a table to read: at the nearest epoch, ours over the paper's for each row, linked to its runs."""
     if found.empty:
-        return found
-    ratios = pd.DataFrame(list(found.ratios), index=found.index).map(lambda r: "" if pd.isna(r) else f"{r:.2f}")
-    names = [facts(name).title for name in found.dataset]
-    table = found[["setting", "epochs", "nearest"]].assign(**ratios)
-    return table.set_index(pd.Index(names)).rename(columns={"epochs": "to epoch", "nearest": "nearest at epoch"})
+        return Html("")
+    rows = []
+    for one in found.itertuples():
+        ratios = {name: linked(f"{ratio:.2f}", where(one.runs, model=name)) for name, ratio in one.ratios.items()}
+        rows.append({"data": facts(one.dataset).title, "setting": one.setting, "to epoch": one.epochs,
+                     "nearest at epoch": one.nearest} | ratios)
+    table = pd.DataFrame(rows).set_index("data").rename_axis(None).fillna("")
+    made = table.to_html(escape=False, border=0, classes="results shaded")
+    return Html('<div class="table-scroll">{}</div>').format(Html(made))
 
 
 def schedule_sentence(found: pd.DataFrame) -> Html:

@@ -75,7 +75,7 @@ def distance_sentence(full: pd.DataFrame) -> Html:
         return Html("")
     off = [f"{far:.2f} with the {NAMES[kind]}" for kind, far in distances.items() if far < math.inf]
     failed = [NAMES[kind] for kind, far in distances.items() if far == math.inf]
-    text = "The recorded values are on average {} bits/dim from the paper's."
+    text = "How far the recorded values are from the paper's, on average, in bits/dim: {}."
     text = say(text, linked(", ".join(off), used)) if off else ""
     lost = say(" With the {} a training failed.", " and the ".join(failed)) if failed else ""
     return say("<p>{}{}</p>", text, lost)

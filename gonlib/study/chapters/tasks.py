@@ -113,7 +113,7 @@ def ceiling_sentences(runs: pd.DataFrame) -> list[Html]:
     return lines
 
 
-def both_sentences(runs: pd.DataFrame) -> list[str]:
+def both_sentences(runs: pd.DataFrame) -> list[Html]:
     """What doing both tasks costs, beside each alone."""
     if not len(done(runs)):
         return []
@@ -122,8 +122,8 @@ def both_sentences(runs: pd.DataFrame) -> list[str]:
         return []
     times = mean.test_error["both"] / mean.test_error["reconstruct"]
     points = 100 * (mean.test_accuracy["both"] - mean.test_accuracy["classify"])
-    return [f"Doing both, the error is {times:.2f} times that of the image alone, and the accuracy differs by {points:+.1f} "
-            "points."]
+    return [say("Doing both, the error is {} times that of the image alone, and the accuracy differs by {} points.",
+                linked(f"{times:.2f}", done(runs)), f"{points:+.1f}")]
 
 
 def converted_pictures(runs: pd.DataFrame) -> list[tuple[str, torch.Tensor]]:
@@ -146,15 +146,16 @@ def converted_errors(runs: pd.DataFrame) -> pd.DataFrame:
     return means.assign(**{name: table.groupby("column").error.first() for name, table in yards.items()})
 
 
-def conversion_sentences(errors: pd.DataFrame) -> list[str]:
-    """What a GON explains of each conversion, from `converted_errors`."""
+def conversion_sentences(errors: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
+    """What a GON explains of each conversion, from `converted_errors` of the runs."""
     lines = []
     for column, row in errors.iterrows() if {"GON", "AE"} <= set(errors) else ():
         better = "less" if row["GON"] < row["AE"] else "more"
         share = 1 - row["GON"] / row["mean image"]
-        told = f"the GON explains {share:.0%} of what the mean image leaves"
-        told = told if share > 0 else "this short run has not learned it"
-        lines.append(f"{column}: {told}, with {better} error than the autoencoder.")
+        those = runs[(runs.column == column) & runs.row.isin(["GON", "AE"])]
+        told = "the GON explains {} of what the mean image leaves" if share > 0 else "this short run has not learned it ({})"
+        lines.append(say("{}: " + told + ", with {} error than the autoencoder.", column, linked(f"{share:.0%}", those),
+                         better))
     return lines
 
 

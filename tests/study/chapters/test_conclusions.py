@@ -78,14 +78,14 @@ def test_of_no_runs_nothing_is_concluded(conclude, name):
 def test_of_empty_tables_nothing_is_concluded():
     assert super_resolution.by_size(NOTHING).empty and interpolation.summary(NOTHING).empty
     assert super_resolution.score_sentences(NOTHING) == super_resolution.detail_sentences(NOTHING) == []
-    assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING) == []
-    assert "No recorded run" in settings.schedule_sentence(NOTHING) and settings.schedule_table(NOTHING).empty
+    assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING, NOTHING) == []
+    assert "No recorded run" in settings.schedule_sentence(NOTHING) and not settings.schedule_table(NOTHING)
 
 
 def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
     nothing = [missing(name) for name in ("implicit", "samples", "latents", "classifier", "classifier-conversion")]
     found, sampled, spread, classes, converted = nothing
-    for lines in (implicit.in_short(found, found), samples.in_short(sampled, sampled),
+    for lines in (implicit.in_short(found, found, found), samples.in_short(sampled, sampled),
                   latents.in_short(spread, spread, found), super_resolution.in_short(NOTHING, NOTHING),
                   interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
         assert lines[0].startswith("The paper: ") and len(lines) <= 2
@@ -200,7 +200,8 @@ def test_both_tasks_beside_each_alone():
     errors = {("reconstruct", "digits"): 2.0, ("both", "digits"): 3.0, ("classify", "digits"): 1.0}
     runs = table(errors, names=("task", "dataset"))
     runs = runs.assign(test_accuracy=runs.task.map({"both": 0.8, "classify": 0.9}))
-    assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in tasks.both_sentences(runs)[0]
+    (line,) = tasks.both_sentences(runs)
+    assert "1.50 times that of the image alone, and the accuracy differs by -10.0 points" in line.striptags()
 
 
 def test_table_2_says_who_is_ahead():

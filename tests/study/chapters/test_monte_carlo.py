@@ -29,5 +29,6 @@ def test_sentences_name_the_integral_that_must_be_denser():
     runs = [run(1, 1, 2.0), run(0.25, 0.25, 4.0), run(0.25, 1, 3.0), run(0.1, 1, 3.0), run(1, 0.25, 2.5), run(1, 0.1, 3.1),
             run(0.5, 1, 9.0), run(1, 0.5, 9.0, "failed")]
     first, second = (line.striptags() for line in compare(pd.DataFrame(runs)))
-    assert "share 0.25: full grid 2.00; inner sampled 3.00, outer sampled 2.50: sampling the inner costs more" in first
-    assert "share 0.1" in second and "sampling neither costs more" in second
+    assert "0.25 (32 px): test error 3.00 with the inner integral sampled, 2.50 with the outer" in first
+    assert "2.00 on the full grid: sampling the inner costs more" in first
+    assert "share of 0.1" in second and "sampling neither costs more" in second
