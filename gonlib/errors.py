@@ -3,7 +3,7 @@
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DENIED = (errno.EACCES, errno.EPERM)
@@ -28,7 +28,7 @@ class UserError(Exception):
     """Bad input: one clear sentence naming what is wrong and what to do (the command line exits with 2)."""
 
 
-def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
+def unknown(kind: str, name: object, known: Collection[str]) -> UserError:
     """The error for an unknown `name` of some `kind`, with the nearest `known` names suggested."""
     near = difflib.get_close_matches(str(name)[:100], list(known), n=3, cutoff=0.4)
     names, left = sorted(known)[:MOST_NAMES], len(known) - MOST_NAMES

@@ -1,10 +1,12 @@
 """Shared by the tests: a small book to try the pipeline on, and the real book, built once with the smoke profile."""
 
 import functools
+import math
 import os
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +15,15 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-# Types and shapes are checked in the tests, and only there: each array that a function takes or gives.
-UNCHECKED = "GONLIB_UNCHECKED"
-if UNCHECKED not in os.environ:
-    jaxtyping.install_import_hook([f"gonlib.{wing}" for wing in ("method", "data", "training", "runs")],
-                                  "typechecker.check")
-
 ROOT = Path(__file__).resolve().parent.parent
+# Types and shapes are checked in the tests, and only there: each array that a function takes or gives. Configurations hold
+# none, check themselves, and are made by the thousand.
+UNCHECKED = "GONLIB_UNCHECKED"
+CHECKED = {f"gonlib.{path.parent.name}.{path.stem}" for wing in ("method", "data", "training", "runs")
+           for path in (ROOT / "gonlib" / wing).glob("[!_]*.py")} - {"gonlib.training.config"}
+if UNCHECKED not in os.environ:
+    jaxtyping.install_import_hook(sorted(CHECKED), "typechecker.check")
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
@@ -32,14 +36,29 @@ def checks(request):
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def listed_as_slow():
+    """(test, from which of its parameters) for each line of slow.txt."""
+    lines = (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        if line and not line.startswith("#"):
+            test, _, rest = line.partition(" ")
+            yield f"tests/{test}", 1 if rest else 0
+
+
 def pytest_collection_modifyitems(config, items):
-    """Whatever looks at the whole book is slow: somebody has to build it first. Nightly tests run only with -m nightly."""
+    """Slow is what looks at the whole book, which somebody has to build first, and what slow.txt lists.
+
+    Nightly tests run only with -m nightly.
+    """
     if "nightly" not in (config.option.markexpr or ""):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("nightly")])
         items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+    slow, seen = dict(listed_as_slow()), Counter()
     for item in items:
-        if "smoke_book" in item.fixturenames:
+        test = item.nodeid.partition("[")[0]
+        if "smoke_book" in item.fixturenames or seen[test] >= slow.get(test, math.inf):
             item.add_marker("slow")
+        seen[test] += 1
 
 
 @pytest.hookimpl(tryfirst=True)

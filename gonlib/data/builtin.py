@@ -43,7 +43,8 @@ def patches(side: int = 32) -> Arrays:
     """
     from sklearn.datasets import load_sample_images
 
-    random, found = np.random.default_rng(0), {"train": [], "test": []}
+    random = np.random.default_rng(0)
+    found: dict[str, list] = {"train": [], "test": []}
     blocks = [(label, row, column) for label in range(2) for row in range(4) for column in range(5)]
     photos = load_sample_images().images
     for label, row, column in blocks:

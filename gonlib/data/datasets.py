@@ -162,7 +162,7 @@ def _load(name: str, size: int, limits: tuple[int, int], device: str, path: Path
     _check_device(device)
     checksum = folders.read(path, files, arrays, size) if "train_files" in arrays else _checksum(arrays)
     source = arrays.pop("source")
-    fields = {}
+    fields: dict[str, Any] = {}
     for part in ("train", "test"):
         mine = {key.removeprefix(part + "_"): arrays.pop(key) for key in list(arrays) if key.startswith(part + "_")}
         fields |= {f"{part}{key}": value for key, value in _tensors(mine, size, entry.draw, device).items()}

@@ -57,7 +57,8 @@ def pictures(folder: Path) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """All files below a folder; what hangs on a link comes last, so that a folder is found under its own name."""
-    seen, waiting, linked = set(), [folder], []
+    seen: set[Path] = set()
+    waiting, linked = [folder], list[Path]()
     while waiting or linked:
         here = waiting.pop() if waiting else linked.pop(0)
         found = here.stat()

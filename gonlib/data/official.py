@@ -148,7 +148,8 @@ def cifar10(root: Path) -> Arrays:
     """CIFAR-10, 32 x 32 colour, from its Python archive, fetched by torchvision."""
     from torchvision.datasets import CIFAR10
 
-    archive, arrays = root / "cifar-10-python.tar.gz", {}
+    archive = root / "cifar-10-python.tar.gz"
+    arrays: dict[str, Any] = {}
     if archive.exists() and not (root / "cifar-10-batches-py").is_dir() and _md5(archive) != CIFAR_MD5:
         raise ValueError(f"{archive} is not the published file: it is damaged, delete it")
     for part in ("train", "test"):
@@ -231,7 +232,7 @@ def _squares(pictures: Iterable[Any], count: int, side: int, label: str) -> UInt
     """Pictures cut to the middle square and resized."""
     images = np.empty((count, side, side, 3), np.uint8)
     for row, picture in enumerate(tqdm(pictures, label, count)):
-        images[row] = square(picture, side)
+        images[row] = np.asarray(square(picture, side))
     return images
 
 
@@ -294,7 +295,7 @@ def small_norb(root: Path) -> Arrays:
     Factors: `instance` of the toy, `elevation` and `azimuth` of the camera in degrees, `lighting` 0..5. The toys of
     the test set are not in the training set.
     """
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, prefix in (("train", "5x46789x9x18x6x2x96x96-training"), ("test", "5x01235x9x18x6x2x96x96-testing")):
         names = [f"smallnorb-{prefix}-{kind}.mat" for kind in ("dat", "cat", "info")]
         pairs, labels, info = (
@@ -316,7 +317,7 @@ def read_matrix(raw: bytes) -> np.ndarray:
     Raises:
         ValueError: if the bytes are something else.
     """
-    kinds = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+    kinds: dict[int, np.dtype] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
     head = np.frombuffer(raw, "<u4", min(2, len(raw) // 4))
     if len(head) < 2 or int(head[0]) not in kinds or not 1 <= head[1] <= 8:
         raise ValueError("not a binary matrix of bytes or integers")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from multiprocessing import get_context
 from typing import Any
 
@@ -51,7 +51,7 @@ class Turns:
 
     def __init__(self, runs: int):
         self.runs, self.stopped = runs, False
-        self._queue, self._changed = deque(), threading.Condition()
+        self._queue, self._changed = deque[object](), threading.Condition()
 
     def __enter__(self) -> None:
         me = object()
@@ -79,7 +79,7 @@ def at_once(configs: Iterable[Config], store: Store, runs: int, **options: Any) 
 
     A run's result is that of the run made alone. Runs that keep snapshots are about time, so those are made alone.
     """
-    turns, going = Turns(runs), {}
+    turns, going = Turns(runs), dict[Future, Config]()
     options = options | {"turn": turns, "progress": _quiet}
     with ThreadPoolExecutor(runs) as pool:
         try:
@@ -129,7 +129,7 @@ def _quiet(fraction, text=""):
 
 def in_processes(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[Outcome]:
     """Train `runs` at a time on the CPU, each in a process of its own with one thread."""
-    going = {}
+    going: dict[Future, Config] = {}
     with ProcessPoolExecutor(runs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         try:
             for config in configs:

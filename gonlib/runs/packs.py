@@ -73,7 +73,8 @@ def pack(path: Path, entries: Iterable[tuple[str, Path]]) -> list[str]:
     Returns:
         The runs left out because another process is just changing them.
     """
-    runs, left_out, listed = {}, [], {}
+    runs: dict[str, list[tuple[str, Path]]] = {}
+    left_out, listed = [], {}
     compressed = KINDS[kind_of(path)]
     for name, source in entries:
         runs.setdefault(name.partition("/")[0], []).append((name, source))

@@ -83,7 +83,8 @@ def compiled_loss(model: Model) -> Callable[..., Tensor]:
     """
     if fault := not_compiled(model):
         raise UserError(fault)
-    rule, options = model.inference, {"fullgraph": True, "dynamic": False}
+    rule = model.inference
+    options: dict[str, Any] = {"fullgraph": True, "dynamic": False}
     if rule.shares_origin(model):
         return torch.compile(model.loss, **options)
     infer, loss_at = torch.compile(rule, **options) if rule.compiles else rule, model.loss_at

@@ -62,12 +62,13 @@ class Training:
                  model: Model | None = None):
         self.config, self.data, self.device = config, data, torch.device(device)
         on_gpu = self.device.type == "cuda"
-        self.stream, self.launched = torch.cuda.Stream(self.device) if on_gpu else None, []
+        self.stream = torch.cuda.Stream(self.device) if on_gpu else None
+        self.launched: list[torch.cuda.Event] = []
         if self.stream:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))  # the data come from there
         with self.working():
             self.model = initial_model(config, data, self.device, model)
-            self.generator = self.model.generator
+            self.generator: torch.Generator = self.model.generator
             self.batch = min(config.batch_size, len(data.train))
             self.per_epoch = len(data.train) // self.batch
             self.steps = config.end(len(data.train))[1]
