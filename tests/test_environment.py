@@ -10,7 +10,7 @@ import tomllib
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, listed_as_slow
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -210,3 +210,9 @@ def test_readmes_examples_of_the_library_run(capsys, tmp_path, monkeypatch):
     assert (gon.encode(x) == z).all()  # saved and loaded; what was called in between changed nothing
     exec(second, names)
     assert names["pictures"].shape == x.shape
+
+
+def test_the_list_of_slow_tests_names_tests():
+    for test, _ in listed_as_slow():
+        path, _, name = test.partition("::")
+        assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), test
