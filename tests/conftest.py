@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -113,6 +114,7 @@ def small_repository(tmp_path, monkeypatch):
     book = tmp_path / "book"
     (book / "profiles").mkdir(parents=True)
     (tmp_path / "_config.yml").write_text((ROOT / "_config.yml").read_text())
+    shutil.copytree(ROOT / "book" / "_static", book / "_static")  # the configuration names a file of it
     (book / "profiles" / "quick.yml").write_text("common: {device: cpu, latents: 5}\ngood: {latents: 6, word: group}\n")
     chapters = "".join(f"      - file: {name}\n" for name in ("01-good", "02-bad", "03-dead", "references"))
     (book / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nparts:\n  - numbered: 1\n    chapters:\n{chapters}")
