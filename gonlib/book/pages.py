@@ -184,7 +184,7 @@ def _made_accessible(cell: dict) -> None:
 
 def _scoped(table: str) -> str:
     """A table of pandas whose heads say whether they stand above a column or before a row; empty ones are no heads."""
-    table = re.sub(r"<th[^>]*>\s*</th>", "<td></td>", table.replace(' halign="left"', ""))
+    table = re.sub(r"<th[^>]*>(\s|&nbsp;)*</th>", "<td></td>", table.replace(' halign="left"', ""))
     head, body = table.split("</thead>", 1) if "</thead>" in table else ("", table)
     return re.sub(r"<th\b(?![^>]*scope)", '<th scope="col"', head) + ("</thead>" if head else "") + re.sub(
         r"<th\b(?![^>]*scope)", '<th scope="row"', body)
