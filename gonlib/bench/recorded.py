@@ -43,7 +43,7 @@ def table(kind, part):
     shown = pd.DataFrame({
         "decoder": rows.case.str.partition(": ")[2], "batch": rows.batch, "how": rows.variant.map(in_words),
         "milliseconds": [_time(ms, spread) for ms, spread in zip(rows.ms, rows.spread, strict=True)],
-        "beside the reference form": rows.times_faster_than_reference.map(_ratio),
+        "times as fast as the reference form": rows.times_faster_than_reference.map(_ratio),
         "peak memory, MiB": rows.peak_mib.map(lambda x: "" if pd.isna(x) else f"{x:,.0f}"),
     })
     same = shown.decoder.eq(shown.decoder.shift()) & shown.batch.eq(shown.batch.shift())
@@ -51,7 +51,8 @@ def table(kind, part):
     empty = [name for name in shown if not shown[name].astype(bool).any()]
     words = ["decoder", "how"]
     styled = shown.drop(columns=empty).style.hide(axis="index").format(escape="html")
-    styled = styled.set_properties(words, **{"text-align": "left"}).set_properties(**{"white-space": "nowrap"})
+    styled = styled.set_properties(words, **{"text-align": "left"}).set_properties(
+        ["decoder", "milliseconds"], **{"white-space": "nowrap"})
     return styled.set_table_styles({name: [{"selector": "th", "props": "text-align: left"}] for name in words})
 
 
@@ -66,11 +67,11 @@ def _time(ms, spread):
 
 
 def _ratio(x):
-    """How many times faster or slower; nothing for the reference form itself."""
+    """How many times as fast as the reference form; nothing for that itself."""
     if pd.isna(x) or x == 1:
         return ""
     times = max(x, 1 / x)
-    return f"{f'{times:.2g}' if times < 100 else f'{times:,.0f}'} times {'faster' if x > 1 else 'slower'}"
+    return f"{'' if x > 1 else '1/'}{f'{times:.2g}' if times < 100 else f'{times:,.0f}'}"
 
 
 def ratio(kind, case, batch, slower, faster):

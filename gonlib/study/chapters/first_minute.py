@@ -78,6 +78,7 @@ def c14(first_minute):
             outcome = graded(share, good=0.5, bad=0.25)
             if outcome != "holds" and row.run.provenance.get("device_type") == "cpu":
                 continue
-            text = say("{} of the signal after 3 s (step {}); error at the end {}", f"{share:.0%}", f"{step:,}",
+            modelled = f"{share:.0%}" if share > 0 else "nothing"
+            text = say("{} of the signal after 3 s (step {}); error at the end {}", modelled, f"{step:,}",
                        number(one, "test_error"))
             yield Finding(outcome, say("{} {}", text, MARKS[outcome]), one)

@@ -62,9 +62,9 @@ def scale_sentences(runs: pd.DataFrame) -> list[Html]:
     for row, part in runs.groupby("row", sort=False):
         errors = part.groupby("column", sort=False).test_error.mean()
         each.append(say("{} times the smallest {}", linked(f"{errors.max() / errors.min():.2f}", part), row))
-    scales = ", ".join(f"{scale:,.0f}" for scale in sorted(set(runs.latent_scale))) if each else ""
+    scales = " or ".join(f"{scale:,.0f}" for scale in sorted(set(runs.latent_scale))) if each else ""
     told = Html(" and ").join(each)
-    return [say("With the latents scaled by {}, the largest error is {}.", scales, told)] if each else []
+    return [say("With latents scaled by {}, the largest error is {}.", scales, told)] if each else []
 
 
 def eps_sentences(runs: pd.DataFrame) -> list[Html]:
