@@ -57,7 +57,6 @@ def test_files_of_editors_are_no_part_of_the_book(one_page):
     os.symlink("me@host.1234:1700000000", book / ".#01-good.ipynb")
     (book / "#01-good.ipynb#").write_text("{")
     (book / "01-good.ipynb~").write_text("{")
-    (book / "_static").mkdir()
     os.symlink("me@host.1234:1700000000", book / "_static" / ".#book.css")
     assert cli.main(["book", "--no-execute"]) == 0
 
