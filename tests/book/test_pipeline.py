@@ -240,17 +240,3 @@ def test_bullets_stay_bullets():
     lines = ["What it may offer:", "", "* `one`: 2 * 3", "  * two"]
     docstrings.escape(lines)
     assert lines[2:] == ["* \\ ``one``\\ : 2 \\* 3", "  * two"]
-
-
-@pytest.mark.slow
-def test_the_pages_about_the_library_have_no_fault(small_repository):
-    book_folder = small_repository / "book"
-    names = [path.stem for path in (ROOT / "book").glob("api*.md")]
-    for name in names:
-        (book_folder / f"{name}.md").write_text((ROOT / "book" / f"{name}.md").read_text())
-    (book_folder / "_toc.yml").write_text("format: jb-book\nroot: intro\nparts:\n  - chapters:\n"
-                                          + "".join(f"      - file: {name}\n" for name in names))
-    (book_folder / "intro.md").write_text("# Intro\n")
-    assert cli.main(["book", "--no-execute"]) == 0
-    shown = page(small_repository, "api-method")
-    assert "Float[Tensor" in shown.text and "Raises" in shown.text
