@@ -105,7 +105,7 @@ def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[st
     groups: dict[str, list[dict]] = {}
     for run, names in runs(pages, list(stores)):
         recipe = recipes.get(run.hash)
-        title = f"{recipe.title} ({recipe.profile})" if recipe else "Made with parameters of a page"
+        title = f"{recipe.title} ({recipe.profile})" if recipe else "Asked for by no table or figure of today"
         groups.setdefault(title, []).append(_row(run, names, recipe))
     if not groups:
         return "No number of this build links to a run."
