@@ -132,7 +132,7 @@
 
   function csv(shown) {
     const columns = [...new Set(shown.flatMap((run) => run.columns))];
-    const quoted = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     const lines = shown.flatMap((run) => run.history.map((line) => [run.hash, quoted(run.row), quoted(run.column), run.seed,
       ...columns.map((name) => line[run.columns.indexOf(name)] ?? "")].join(",")));
     return [["run", "row", "column", "seed", ...columns].join(","), ...lines].join("\n");

@@ -3,6 +3,7 @@
 import functools
 import json
 import shlex
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gonlib import cli
 from gonlib.book import cards, runlist
 from gonlib.errors import UserError
 from gonlib.runs.run import Run
-from gonlib.runs.store import Store
+from gonlib.runs.store import Store, recorded_store
 from gonlib.study import status
 
 RUNS = {name: Run(ROOT / "book" / "results" / name) for name in ("014b8b73b8d0fd15", "0530365576133274")}
@@ -127,3 +128,17 @@ def test_runs_are_chosen_by_their_names():
     assert [run.config for run in chosen] == [runs[0].config, runs[-1].config]
     with pytest.raises(UserError, match="none of the .* runs asked for has a name that begins with 'xyz'"):
         status.only(runs, ["xyz"])
+
+
+def test_a_run_that_cannot_be_read_in_one_store_is_shown_from_another(tmp_path):
+    """One that has only begun here, one whose history is damaged here; one that is nowhere is left out."""
+    begun, damaged = RUNS
+    for name in RUNS:
+        shutil.copytree(RUNS[name].folder, tmp_path / name)
+    (tmp_path / begun / "metrics.json").unlink()
+    (tmp_path / damaged / "history.csv").write_text("epoch\n1\n")
+    link = f'<a class="number" data-runs="{begun} {damaged} 0123456789abcdef">1</a>'
+    page = {"cells": [{"outputs": [{"data": {"text/html": [link]}}]}]}
+    found = runlist.runs({"page": page}, [Store(tmp_path), recorded_store()])
+    assert {run.folder for run, _ in found} == {run.folder for run in RUNS.values()}
+    assert runlist.runs({"page": page}, [Store(tmp_path)]) == []
