@@ -4,6 +4,7 @@ import argparse
 import getpass
 import importlib
 import json
+import math
 import os
 import re
 import sys
@@ -184,7 +185,7 @@ def _engine(args):
     from .study.profiles import device_of
     from .training.forms import choose
 
-    if args.at_once < 1 or (args.gpus_per_run or 0) < 0:
+    if args.at_once < 1 or not 0 <= (args.gpus_per_run or 0) < math.inf:
         raise UserError("--at-once is a whole number of at least 1, --gpus-per-run a number of at least 0.")
     if args.engine == "ray":
         if args.at_once > 1:

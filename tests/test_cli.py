@@ -261,6 +261,7 @@ def test_why_names_what_differs(here, capsys, monkeypatch):
     ("run small --bugdet 9m", "unrecognized arguments: --bugdet 9m"),
     ("run small --pack no/such/folder/a.tar", "there is no folder"),
     ("why smal", "unknown run or cell 'smal'; did you mean small"),
+    ("run small --only 0000", "none of the 4 runs asked for has a name that begins with '0000'."),
     ("merge nowhere", "there is no file or folder nowhere to merge."),
     ("merge . --into elsewhere", "argument --into: invalid choice: 'elsewhere'"),
 ])

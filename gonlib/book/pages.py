@@ -81,8 +81,9 @@ def _runs_section(book: Path, executed: Path, names: list[str]) -> str:
     from ..runs import store  # here: they load torch, which building other pages does not need
     from . import cards, runlist
 
-    pages = _executed(executed, names)
-    return runlist.section(pages, [store.local_store(), store.recorded_store()], cards.recipes(_profiles(book, pages)))
+    pages, stores = _executed(executed, names), [store.local_store(), store.recorded_store()]
+    found = cards.of_pages(runlist.runs(pages, stores), pages, _profiles(book, pages))
+    return runlist.section(pages, stores, found)
 
 
 def _write_cards(root: Path, out: Path, names: list[str]) -> None:
@@ -94,8 +95,8 @@ def _write_cards(root: Path, out: Path, names: list[str]) -> None:
     from . import cards, runlist
 
     found = runlist.runs(pages, [store.local_store(), store.recorded_store()])
-    made = [(run, cards.page_command(on[0], pages[on[0]]["metadata"]["gonlib"])) for run, on in found]
-    cards.write(out / "html" / "cards", made, cards.recipes(_profiles(root / "book", pages)))
+    recipes = cards.of_pages(found, pages, _profiles(root / "book", pages))
+    cards.write(out / "html" / "cards", [run for run, _ in found], recipes)
 
 
 def _executed(folder: Path, names: list[str]) -> dict[str, dict]:
@@ -104,9 +105,9 @@ def _executed(folder: Path, names: list[str]) -> dict[str, dict]:
 
 
 def _profiles(book: Path, pages: dict[str, dict]) -> tuple[str, ...]:
-    """The profiles whose runs are looked for: the paper's, and those that the pages were executed with."""
+    """The profiles whose runs are looked for: the paper's, the pages', and that of the live elements."""
     used = [page["metadata"]["gonlib"]["profile"] for page in pages.values()]
-    return tuple(name for name in dict.fromkeys(["paper", *used]) if (book / "profiles" / f"{name}.yml").is_file())
+    return tuple(name for name in dict.fromkeys(["paper", *used, "quick"]) if (book / "profiles" / f"{name}.yml").is_file())
 
 
 def _links_runs(page: dict) -> bool:

@@ -4,10 +4,12 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import jinja2
 
+from ..runs.contents import Unreadable
 from ..runs.run import Run
 from ..runs.store import Store
 from ..study.experiment import title
@@ -90,13 +92,21 @@ def _range(values: set[int]) -> str:
 
 
 def runs(pages: dict[str, dict], stores: Iterable[Store]) -> list[tuple[Run, list[str]]]:
-    """The linked runs that are in one of the stores, looked through in order, each with the pages that link to it."""
+    """The linked runs that are in one of the stores, where it is furthest, each with the pages that link to it."""
     found = []
     for name, names in linked_runs(pages).items():
-        folder = next((store.root / name for store in stores if (store.root / name).is_dir()), None)
-        if folder is not None:
-            found.append((Run(folder), sorted(names)))
+        there = [run for store in stores if (run := _whole(store, name))]
+        if there:
+            found.append((max(there, key=lambda run: run.reached.steps), sorted(names)))
     return found
+
+
+def _whole(store: Store, name: str) -> Run | None:
+    """A run of a store; None if it is not there, only begun, or cannot be read: then it is shown from another."""
+    with suppress(Unreadable):
+        run = store.named(name)
+        return run if run and len(run.history) >= 0 else None
+    return None
 
 
 def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[str, Recipe]) -> str:
@@ -104,13 +114,13 @@ def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[st
 
     Args:
         pages: Executed notebooks by name.
-        stores: They are looked through in order.
+        stores: Each run is shown from the one where it is furthest.
         recipes: Run hash -> its place in the experiments.
     """
     groups: dict[str, list[dict]] = {}
     for run, names in runs(pages, list(stores)):
         recipe = recipes.get(run.hash)
-        group = f"{recipe.title} ({recipe.profile})" if recipe else "Made with parameters of a page"
+        group = f"{recipe.title} ({recipe.profile})" if recipe else "Asked for by no table or figure of today"
         groups.setdefault(group, []).append(_row(run, names, recipe))
     if not groups:
         return "No number of this build links to a run."

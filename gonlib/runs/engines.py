@@ -6,12 +6,15 @@ All of them train through `Store.run`, so locks, checkpoints and failed runs are
 """
 
 import os
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any
 
 from ..errors import UserError
@@ -27,7 +30,7 @@ def one_by_one(configs: Iterable[Config], store: Store, **options: Any) -> Itera
     """Train here; `options` are those of `Store.run`."""
     for config in configs:
         try:
-            run = store.run(config, **options)
+            run: Run | UserError = store.run(config, **options)
         except OutOfTime:
             return
         except UserError as fault:
@@ -128,24 +131,49 @@ def _quiet(fraction, text=""):
 
 
 def in_processes(configs: Iterable[Config], store: Store, runs: int, **options: Any) -> Iterator[Outcome]:
-    """Train `runs` at a time on the CPU, each in a process of its own with one thread."""
+    """Train `runs` at a time on the CPU, each in a process of its own with one thread.
+
+    Stopped in the middle, it ends those processes: their runs go on from their checkpoints another time.
+    """
     going: dict[Future, Config] = {}
-    with ProcessPoolExecutor(runs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(runs, mp_context=get_context("spawn"), initializer=_begin) as pool:
         try:
             for config in configs:
                 while len(going) >= runs:
                     yield from _ended(going, store)
-                going[pool.submit(_task, config.to_dict(), _place(store), options)] = config
+                with _without_interrupts():
+                    going[pool.submit(_task, config.to_dict(), _place(store), options)] = config
             while going:
                 yield from _ended(going, store)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException as fault:
+            for process in active_children():
+                process.terminate()
+            if isinstance(fault, BrokenProcessPool):
+                raise UserError("a process that was training was killed, most likely for want of memory: ask for fewer at "
+                                "a time by --at-once; finished runs are kept, and the same command goes on.") from fault
+            raise
 
 
-def _one_thread():
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are begun in the block never see Ctrl-C: it is for the one that began them, which ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows lacks it
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """Give this process one thread, and end it when the one that began it has died."""
     import torch
 
     torch.set_num_threads(1)
+    if (parent := parent_process()) is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _ended(going, store):

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from .. import files
 from ..data import Dataset, load
 from ..data.registry import at_hand
-from ..errors import UserError, from_system
+from ..errors import UserError, from_system, printable
 from ..method.model import Model
 from ..training import checkpoint, loop
 from ..training.config import Config
@@ -105,6 +105,11 @@ class Store:
 
     def __init__(self, root: str | os.PathLike):
         self.root = Path(root)
+        try:
+            str(root).encode()  # safetensors takes no other
+        except UnicodeEncodeError as fault:
+            raise UserError(f"the name of the run store {printable(str(root))} is not UTF-8; choose another folder, by "
+                            "GONLIB_STORE.") from fault
 
     def folder(self, config: Config) -> Path:
         """Where a config's run is, or would be."""
@@ -166,6 +171,8 @@ class Store:
         def waiting() -> None:
             if deadline is not None and time.monotonic() > deadline:
                 raise loop.OutOfTime(f"another process is training run {config.hash}.")
+            with options.get("turn") or nullcontext():  # raises if all runs here are to stop
+                pass
 
         run = self.find(config)
         if run and run.complete:
@@ -184,14 +191,18 @@ class Store:
         folder, run = self.folder(config), self.find(config)
         if run and run.complete:
             return
-        model = beside.buildable(config, data)
+        turn = options.get("turn") or nullcontext()
+        with turn:  # it draws from the random numbers that all threads share
+            model = beside.buildable(config, data)
         if (folder / "provenance.json").is_file():
             check_data(folder, read_provenance(folder)["data"], data)
         if not (run and _measurable(run)):
             self._train(config, data, device, model, keep_weights or config.look != USUAL, options)
             run = self.find(config)
         if run and _measurable(run):
-            journal.add_beside(folder, [beside.measure(run, data, device)])
+            with turn:
+                row = beside.measure(run, data, device)
+            journal.add_beside(folder, [row])
         if not keep_weights:
             for file in folder.glob("weights-*.safetensors"):
                 file.unlink()

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..runs.kept import collected
 from .numbers import Html, number, say
@@ -81,6 +80,8 @@ def _same_seeds(*sides):
 
 def _paired_test(lower, higher):
     """Standard error and p of the mean difference of pairs; no p if all differ by the same."""
+    from scipy import stats  # here, as below: it takes almost a second to load, and most commands do not need it
+
     differences = higher - lower
     error = float(differences.std(ddof=1) / math.sqrt(len(differences)))
     varies = np.ptp(differences) > 1e-6 * np.abs([lower, higher]).mean()
@@ -89,6 +90,8 @@ def _paired_test(lower, higher):
 
 def _welch_test(lower, higher):
     """Standard error and p of the difference of two means; no p if a side does not vary."""
+    from scipy import stats
+
     error = math.sqrt(sum(side.var(ddof=1) / len(side) for side in (lower, higher)))
     varies = all(np.ptp(side) > 1e-6 * abs(side.mean()) for side in (lower, higher))
     return error, float(stats.ttest_ind(lower, higher, equal_var=False).pvalue) if varies else None

@@ -88,7 +88,7 @@ def wanted(planned):
 def only(runs, names):
     """Those of the wanted `runs` whose names begin with one of `names`; `UserError` for a name that none of them has."""
     for name in names:
-        if not any(run.config.hash.startswith(name) for run in runs):
+        if not name or not any(run.config.hash.startswith(name) for run in runs):
             raise UserError(f"none of the {len(runs)} runs asked for has a name that begins with {name!r}.")
     return [run for run in runs if run.config.hash.startswith(tuple(names))]
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,8 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gonlib import cli
+from gonlib import cli, files
 from gonlib.errors import UserError
+from gonlib.method import models
+from gonlib.runs import beside
+from gonlib.runs import run as runs_run
 from gonlib.runs.engines import Stopped, Turns, at_once, in_processes, on_ray, one_by_one
 from gonlib.runs.store import Store
 from gonlib.study import status
@@ -64,6 +68,41 @@ def test_a_run_that_fails_does_not_hurt_the_others(tmp_path, often):
     assert found == {BAD.hash: "failed", TINY.hash: "done", TINY.replace(seed=1).hash: "done"}
 
 
+def test_models_are_made_in_turns(tmp_path, monkeypatch):
+    """Their weights are drawn from torch's random numbers, which threads share: two at a time would be others."""
+    made, most = [], []
+
+    def build(*args, **options):
+        made.append(1)
+        most.append(len(made))
+        time.sleep(0.02)
+        found = models.build(*args, **options)
+        made.pop()
+        return found
+
+    for module in (beside, loop, runs_run):
+        monkeypatch.setattr(module, "build", build)
+    configs = [TINY.replace(seed=s, epochs=1, evaluation="running") for s in range(3)]
+    assert len(list(at_once(iter(configs), Store(tmp_path), 3))) == 3
+    assert max(most) == 1 and len(most) == 9  # to see that there is one, to train it, to measure it
+
+
+def test_runs_that_wait_for_another_process_stop_with_the_others(tmp_path):
+    store = Store(tmp_path)
+
+    def configs():
+        yield TINY
+        until = time.monotonic() + 20
+        while threading.active_count() < before + 1 and time.monotonic() < until:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with files.locked(store.folder(TINY), files.busy), pytest.raises(KeyboardInterrupt):
+        list(at_once(configs(), store, 2))
+    assert threading.active_count() == before
+
+
 @pytest.mark.parametrize("engine", [one_by_one, at_once])
 def test_wrong_input_is_told_and_costs_only_its_run(tmp_path, often, engine):
     wrong, good = TINY.replace(decoder="siren", inference="encoder"), TINY.replace(epochs=1)
@@ -81,7 +120,7 @@ def test_at_a_deadline_all_stop_with_checkpoints_and_go_on_to_the_same_result(tm
     list(one_by_one(configs, alone))
     while not all(store.state(config) == "done" for config in configs):
         left = [config for config in configs if store.state(config) != "done"]
-        list(at_once(left, store, 3, deadline=time.monotonic() + 0.2))
+        list(at_once(left, store, 3, deadline=time.monotonic() + 0.05))
         stops += 1
         if stops == 1:
             assert {store.state(config) for config in configs} <= {"growing", "done"}
@@ -161,6 +200,8 @@ def test_the_time_left_counts_what_a_checkpoint_holds(tmp_path, monkeypatch):
     ("--form fast", "unknown form 'fast'"), ("--form captured", "the form captured needs a CUDA device"),
     ("--at-once 0", "--at-once is a whole number of at least 1"), ("--engine spark", "argument --engine: invalid choice"),
     ("--gpus-per-run 0.5", "--gpus-per-run is for --engine ray"),
+    ("--gpus-per-run=nan", "--gpus-per-run a number of at least 0"),
+    ("--gpus-per-run inf --engine ray", "--gpus-per-run a number of at least 0"),
     ("--engine ray --at-once 2", "with --engine ray, runs share a GPU by --gpus-per-run"),
 ])
 def test_bad_options_are_one_sentence(capsys, arguments, said):
@@ -194,6 +235,66 @@ def test_several_processes_train_what_one_does_and_say_what_is_wrong(tmp_path):
     ((_, fault),) = in_processes([TINY.replace(decoder="siren", inference="encoder")], together, 2)
     assert isinstance(fault, UserError) and "no model" in str(fault)
     assert list(in_processes([TINY.replace(epochs=10000)], together, 2, deadline=time.monotonic())) == []
+
+
+LONG = TINY.replace(epochs=100_000)
+
+
+def holder(store):
+    """The process that holds the lock of a run, as soon as one does."""
+    lock, until = store.folder(LONG) / "lock", time.monotonic() + 100
+    while time.monotonic() < until:
+        if lock.exists():
+            locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+            if found := [int(words[4]) for words in locks if words[5].endswith(f":{lock.stat().st_ino}")]:
+                return found[0]
+        time.sleep(0.05)
+    raise AssertionError("nobody trains")
+
+
+def ends(pid):
+    """Whether a process ends soon."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["killed", "interrupted"])
+def test_processes_that_are_killed_or_no_longer_wanted(tmp_path, what):
+    store, workers = Store(tmp_path), []
+
+    def configs():
+        yield LONG
+        workers.append(holder(store))
+        if what == "interrupted":
+            raise KeyboardInterrupt
+        os.kill(workers[0], signal.SIGKILL)
+        yield TINY
+
+    said = {"killed": (UserError, "most likely for want of memory: ask for fewer at a time by --at-once"),
+            "interrupted": (KeyboardInterrupt, "")}
+    with pytest.raises(said[what][0], match=said[what][1]):
+        list(in_processes(configs(), store, 2))
+    assert ends(workers[0])
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_began_them(tmp_path):
+    script = ("import sys\nfrom gonlib.runs.engines import in_processes\nfrom gonlib.runs.store import Store\n"
+              "from gonlib.training.config import Config\n"
+              f"list(in_processes([Config.from_dict({LONG.to_dict()})], Store({str(tmp_path)!r}), 1))")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment) as main:
+        worker = holder(Store(tmp_path))
+        main.kill()
+    assert worker != main.pid and ends(worker)
 
 
 def test_ray_is_loaded_only_when_asked_for_and_missing_it_is_told(tmp_path, monkeypatch, capsys):

@@ -454,6 +454,12 @@ def test_where_stores_are(monkeypatch, tmp_path):
     assert store.recorded_store().root == provenance.repository_root() / "book" / "results"
 
 
+def test_a_store_whose_name_is_no_text_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UserError, match=r"run store .*caf\\udce9 is not UTF-8; choose another folder") as told:
+        Store(tmp_path / "caf\udce9")
+    assert str(told.value).encode()
+
+
 def test_progress_is_reported_to_who_asks(tmp_path):
     seen = []
     Store(tmp_path).run(TINY, progress=lambda fraction, text: seen.append((fraction, text)))

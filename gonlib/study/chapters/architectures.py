@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, done, rule, where
+from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, rule, where
 from ..numbers import Html, conditions, linked, say
 
 PAIR = ("GON", "AE")
@@ -42,7 +42,7 @@ def c16(architectures_spatial, architectures_filters, architectures_latents):
 
 def _lead(runs, factor, smaller):
     """That AE minus GON is smaller at one end of a factor's values, `smaller` (min or max), than at the other."""
-    runs = done(runs, "train_error")
+    runs = at_one_epoch(runs)
     leads = {}
     for value, here in runs.groupby(factor) if factor in runs else ():
         gon, ae = (where(here, model=name).set_index("seed").train_error for name in PAIR)

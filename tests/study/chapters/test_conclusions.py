@@ -141,12 +141,15 @@ class Grown(FakeRun):
 
 
 def test_architectures_are_compared_at_the_epoch_that_all_have():
-    values = {("GON", 8): 2.0, ("AE", 8): 4.0, ("GON", 64): 1.0, ("AE", 64): 1.0}
+    values = {("GON", 8): 2.0, ("AE", 8): 4.0, ("GON", 64): 1.0, ("AE", 64): 1.5}
     runs = table(values, "train_error", ("model", "filters"), seeds=1, spread=0.0)
     runs["epoch"] = [3 if filters == 8 else 5 for filters in runs.filters]
     runs["run"] = [Grown({"epochs": one.epoch, "train_error": one.train_error}) for one in runs.itertuples()]
     found = architectures.several(runs)
-    assert set(found.epoch) == {3} and list(found.train_error) == [2.0, 4.0, 4.0, 4.0]
+    assert set(found.epoch) == {3} and list(found.train_error) == [2.0, 4.0, 4.0, 6.0]
+    findings = architectures.c16.judge(missing("architectures-spatial"), runs, runs[:0])
+    (judged,) = (finding for finding in findings if finding)
+    assert judged.outcome == "undecided" and "with 64 filters 2" in text(judged.text)  # at epoch 5 it would be 0.5
 
 
 def test_the_range_of_errors_with_noise():
