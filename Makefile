@@ -27,10 +27,10 @@ export GONLIB_MAKE_PORT      := $(value PORT)
 BOOK  := $(RUN) book --from-make
 
 # The reader's settings of Python and pip stay out of .venv; where pip finds packages (PIP_INDEX_URL, PIP_PROXY) may be set.
-unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PIP_TARGET PIP_PREFIX PIP_ROOT
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONDONTWRITEBYTECODE PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: help reproduce check test book serve bench lock clean
+.PHONY: help reproduce check lint fast-tests test book serve bench lock clean
 
 help:
 	@echo 'make reproduce   train what is missing, execute every notebook, build the book'
@@ -50,16 +50,21 @@ help:
 reproduce: $(READY)
 	@$(BOOK)
 
+# Both at once: of the linters only mypy takes time, and that on one core.
 check: $(READY)
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/lint-imports
-	$(VENV)/bin/mypy
-	$(VENV)/bin/deptry gonlib
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
 
-test: $(READY)
+lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/deptry gonlib
+	$(VENV)/bin/mypy
+
+# mypy checks types here; make test checks them, and shapes, at every call (tests/conftest.py).
+fast-tests: $(READY)
+	GONLIB_UNCHECKED=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test: lint
 	$(AS_CPU) $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 book: $(READY)

@@ -258,7 +258,7 @@ def at_once(device, seconds=3.0):
                     with run.working():
                         run.position.zero_()
                         run.advance(run.done + 32)
-                        run.events.clear()
+                        run.launched.clear()
 
             works[f"{count} at once"], scale[f"{count} at once"] = work, 1 / (32 * count)
         yield rows_of(f"several at once: {case}", works, 64, device, scale, base="1 at once", seconds=seconds)

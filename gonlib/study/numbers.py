@@ -2,13 +2,15 @@
 
 import json
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from ..data.registry import at_hand
-from ..training.config import ASKED
+from ..runs import store
+from ..training.config import ASKED, Config
 from .experiment import title
 
 OTHER_NUMBERS = "made by an earlier version of the code, of which today's may give another number"
@@ -99,7 +101,21 @@ def conditions(runs: pd.DataFrame) -> str:
     sizes = " and ".join(f"{size} × {size}" for size in sorted({config.size for config in runs.config}))
     length = reached(runs) if (runs.epoch < runs.asked).any() else f"{steps} steps"
     seeds = list(runs.groupby(["row", "column"]).seed.nunique())
-    return f"{datasets} ({images} images of {sizes} pixels), {length}, {span(seeds)} seed{'s' * (max(seeds) > 1)}"
+    about = ", ".join(filter(None, (network(runs.config), length, f"{span(seeds)} seed{'s' * (max(seeds) > 1)}")))
+    return f"{datasets} ({images} images of {sizes} pixels), {about}"
+
+
+def made(runs: pd.DataFrame) -> str:
+    """Where runs that a page asked for come from: small ones that take long are recorded with the book."""
+    book = store.recorded_store().root
+    there = {run.folder.parent for run in runs.get("run", ())}
+    return "Small, recorded with the book" if there == {book} else "This build"
+
+
+def network(configs: Iterable[Config]) -> str:
+    """The sizes of the implicit networks among some configurations, in words; nothing where there is none."""
+    sizes = dict.fromkeys(f"{config.layers} × {config.hidden}" for config in configs if config.decoder == "siren")
+    return f"SIREN of {' and '.join(sizes)} units" if sizes else ""
 
 
 def span(values) -> str:

@@ -6,7 +6,7 @@ from markupsafe import escape
 
 from ..runs import kept
 from .experiment import title
-from .numbers import Html, linked, number, say
+from .numbers import Html, linked, network, number, say
 
 
 def begun(runs: pd.DataFrame) -> pd.DataFrame:
@@ -16,10 +16,12 @@ def begun(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[(runs.steps > 0) & runs.state.isin(["done", "growing"])].assign(state="done")
 
 
-def reached(run) -> str:
-    """How far a run is: at step 6,000 of 60,000, or after 600 steps."""
-    steps, asked = run.metrics["steps"], run.asked.steps
-    return f"at step {steps:,} of {asked:,}" if steps < asked else f"after {steps:,} steps"
+def how_far(one) -> str:
+    """How far the run of a row is: at step 6,000 of 60,000, at epoch 3 of 1,000, or after 600 steps."""
+    steps, (epochs, asked) = one.run.metrics["steps"], one.config.end(one.run.metrics["images"])
+    if steps >= asked:
+        return f"after {steps:,} steps"
+    return f"at step {steps:,} of {asked:,}" if one.config.steps else f"at epoch {one.run.metrics['epochs']:,} of {epochs:,}"
 
 
 def mean_image(run) -> float | None:
@@ -29,9 +31,9 @@ def mean_image(run) -> float | None:
 
 
 def learned(run) -> bool:
-    """Whether a run draws test images better than the mean image does; where that is not known it has the credit."""
+    """Whether a run draws test images better than the mean image does, as far as that is known."""
     yard = mean_image(run)
-    return yard is None or run.metrics.get("test_error", 0) < yard
+    return yard is not None and run.metrics["test_error"] < yard
 
 
 def gallery(runs: pd.DataFrame, *names: str, **called: str) -> dict[str, torch.Tensor]:
@@ -59,10 +61,10 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     lines = []
     for one in begun(runs).itertuples():
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
-        about = say("{}, {} × {} pixels, {}: ", one.column, side, side, reached(one.run))
+        about = ", ".join(filter(None, (one.column, f"{side} × {side} pixels", network([one.config]), how_far(one))))
         beside = "" if yard is None else f" (of the mean training image: {yard:.2f})"
-        text = "test error {}{}." if learned(one.run) else "this short run has not learned it: test error {}{}."
-        lines.append(about + say(text, number(here, "test_error"), beside))
+        failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "
+        lines.append(say("{}: {}test error {}{}.", about, failed, number(here, "test_error"), beside))
     return lines
 
 

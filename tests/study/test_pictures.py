@@ -25,17 +25,17 @@ def runs(tmp_path_factory):
 
 def test_a_growing_run_is_shown_as_far_as_it_is(runs):
     (run,) = pictures.begun(runs).itertuples()
-    assert run.state == "done" and pictures.reached(run.run) == "at step 1 of 30"
+    assert run.state == "done" and pictures.how_far(run) == "at epoch 1 of 30"
     assert pictures.begun(pd.DataFrame([NOT_RUN])).empty
 
 
 def test_a_run_that_has_not_learned_is_said_not_to_have(runs, monkeypatch):
     assert pictures.learned(runs.run[0]) == (runs.test_error[0] < pictures.mean_image(runs.run[0]))
-    for yard, said in ((0.5, True), (1e6, False), (None, False)):
+    for yard, titled, said in ((0.5, True, True), (1e6, False, False), (None, True, False)):
         monkeypatch.setattr(pictures, "mean_image", lambda run, yard=yard: yard)
-        assert [("not learned" in title) for title in pictures.gallery(runs, "images", "reconstructed")] == [said] * 2
+        assert [("not learned" in title) for title in pictures.gallery(runs, "images", "reconstructed")] == [titled] * 2
         (line,) = pictures.sentences(runs)
-        assert ("has not learned it" in line) == said and "8 × 8 pixels, at step 1 of 30" in line
+        assert ("has not learned" in line) == said and "8 × 8 pixels, SIREN of 2 × 8 units, at epoch 1 of 30" in line
 
 
 def test_what_is_not_recorded_is_named_once(runs):

@@ -10,7 +10,7 @@ from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import pca_error
 from ..measures import evenly, mean_image
 from ..numbers import Html, linked, number, say
-from ..pictures import begun, reached
+from ..pictures import begun, how_far
 from ..pictures import mean_image as mean_image_error
 
 SHOWN = 8  # test images kept as pictures
@@ -83,7 +83,7 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
         ours, theirs = (f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error))
         kept = linked(f"{row.parameters:,.0f} parameters keep {ours} of the signal", runs[runs.hash == row.hash])
         lines.append(say("{}: {} ({}); PCA with {} components keeps {} with {} parameters, {} times as many.", row.column,
-                         kept, reached(row.run), row.config.latents, theirs, f"{pca:,}", f"{pca / row.parameters:.1f}"))
+                         kept, how_far(row), row.config.latents, theirs, f"{pca:,}", f"{pca / row.parameters:.1f}"))
     return lines
 
 
@@ -104,7 +104,7 @@ def count_sentences(runs: pd.DataFrame) -> list[Html]:
         return []
     best, one = ended[ended.test_error == ended.test_error.min()], few.iloc[0]
     return [say("{}, {}: {} parameters reach a test error of {}; the lowest is {} with {} ({}). PCA has {}.", one.column,
-                reached(one.run), f"{one.parameters:,.0f}", number(few, "test_error"), number(best, "test_error"),
+                how_far(one), f"{one.parameters:,.0f}", number(few, "test_error"), number(best, "test_error"),
                 f"{best.parameters.iloc[0]:,.0f}", best.network.iloc[0], f"{pca.pca_error.min():.2f}")]
 
 

@@ -10,7 +10,7 @@ from ...runs.kept import collected
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, evenly, known_paths, mean_image, paths, smoothness
-from ..numbers import Html, linked, number, say
+from ..numbers import Html, linked, made, number, say
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
 
@@ -114,7 +114,7 @@ def sentences(smooth: pd.DataFrame) -> list[Html]:
 def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
     """The claim, and how the paths of the tables "smoothness" compare with each other and with a cross-fade."""
     lines = [say("The paper: on a great circle between two latents, pictures vary in shape, size and rotation.")]
-    for source, table in (("Recorded", full), ("This build", smooth)):
+    for source, table in (("Recorded", full), (made(smooth), smooth)):
         if table.empty:
             continue
         monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))

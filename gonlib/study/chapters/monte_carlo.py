@@ -14,7 +14,7 @@ from ..experiment import experiment
 from ..judging import done, where
 from ..measures import mean_image
 from ..numbers import Html, linked, say
-from ..pictures import learned, reached
+from ..pictures import how_far, learned
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
 MEASURED, SHOWN = 64, 6  # test images
@@ -139,7 +139,7 @@ def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> li
     for one in large[large.state == "done"].itertuples():
         verdict = "the pictures are learned" if learned(one.run) else "the pictures are not learned"
         pace = linked(f"{one.ms:.0f} ms", large[large.hash == one.hash])
-        lines.append(say("{} × {} pixels: a step takes {}; {} {}.", one.config.size, one.config.size, pace, reached(one.run),
+        lines.append(say("{} × {} pixels: a step takes {}; {} {}.", one.config.size, one.config.size, pace, how_far(one),
                          verdict))
     return lines
 

@@ -10,7 +10,7 @@ from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, mean_image, nearest
 from ..numbers import Html, conditions, linked, say
-from ..pictures import begun, learned, reached
+from ..pictures import begun, how_far, learned
 from ..pictures import mean_image as pictures_mean
 
 SHOWN = 16  # samples kept as pictures
@@ -88,7 +88,7 @@ def lengths(runs: pd.DataFrame) -> list[Html]:
     lines = [say("{}.", conditions(sampled))] if len(sampled) else []
     for one in there.itertuples():
         if one.hash not in set(sampled.hash):
-            lines.append(say("{}, {}: {}, not sampled yet.", one.row, one.column, reached(one.run)))
+            lines.append(say("{}, {}: {}, not sampled yet.", one.row, one.column, how_far(one)))
         elif not learned(one.run):
             lines.append(say("{}, {}: this short run has not learned its pictures: its error is {}, the mean image's {}.",
                              one.row, one.column, f"{one.test_error:.1f}", f"{pictures_mean(one.run):.1f}"))

@@ -16,7 +16,7 @@ from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import MARKS, Finding, rule
 from ..measures import evenly, mean_image, psnr, ring_correlation
-from ..numbers import Html, linked, number, say
+from ..numbers import Html, linked, made, number, say
 
 MODES = ("nearest", "bilinear", "bicubic")
 LEAST = 28  # images of a smaller side, and folders whose images differ, are enlarged before they are learned
@@ -156,7 +156,7 @@ def score_sentences(scores: pd.DataFrame) -> list[Html]:
 def in_short(full: pd.DataFrame, scores: pd.DataFrame) -> list[Html]:
     """The claim, and the least and most that the decoder adds to its own reconstruction enlarged, from tables "scores"."""
     lines = [say("The paper: much fine detail is drawn though only small images were seen.")]
-    for source, table in (("Recorded", full), ("This build", scores)):
+    for source, table in (("Recorded", full), (made(scores), scores)):
         if len(found := gains(table)):
             added = linked(_from_to(found.adds), table.drop_duplicates("hash"))
             lines.append(say("{}, {}: the decoder adds {} dB to its own small reconstruction enlarged bicubically, and is "
