@@ -27,10 +27,10 @@ export GONLIB_MAKE_PORT      := $(value PORT)
 BOOK  := $(RUN) book --from-make
 
 # The reader's settings of Python and pip stay out of .venv; where pip finds packages (PIP_INDEX_URL, PIP_PROXY) may be set.
-unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PIP_TARGET PIP_PREFIX PIP_ROOT
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONDONTWRITEBYTECODE PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: help reproduce check test book serve bench lock clean
+.PHONY: help reproduce check lint fast-tests test book serve bench lock clean
 
 help:
 	@echo 'make reproduce   train what is missing, execute every notebook, build the book'
@@ -38,7 +38,9 @@ help:
 	@echo '                   PARAMS="-p NAME VALUE"  set a parameter in every notebook that has it'
 	@echo '                   NOTEBOOKS="04-table1"  only these; the other pages stay as they were'
 	@echo '                   DEVICE=cuda            where to train (default: what the profile says)'
-	@echo 'make check       the quick checks: lint, types, layers, declared imports and the fast tests'
+	@echo 'make check       the quick checks: the two that follow, side by side'
+	@echo 'make lint        lint, layers, declared imports and types'
+	@echo 'make fast-tests  the tests that take less than about half a second each'
 	@echo 'make test        the whole test suite'
 	@echo '                   CPU=avx2               round as an older processor does: avx2 or sse41'
 	@echo 'make book        build the pages only, from the notebooks executed last'
@@ -50,16 +52,21 @@ help:
 reproduce: $(READY)
 	@$(BOOK)
 
+# Both at once: of the linters only mypy takes time, and that on one core.
 check: $(READY)
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/lint-imports
-	$(VENV)/bin/mypy
-	$(VENV)/bin/deptry gonlib
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+	@$(MAKE) --no-print-directory --jobs=2 lint fast-tests
 
-test: $(READY)
+lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/deptry gonlib
+	$(VENV)/bin/mypy
+
+# mypy checks types here; make test checks them, and shapes, at every call (tests/conftest.py).
+fast-tests: $(READY)
+	GONLIB_UNCHECKED=1 $(VENV)/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test: lint
 	$(AS_CPU) $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 book: $(READY)

@@ -1,6 +1,7 @@
 """Shared by the tests: a small book to try the pipeline on, and the real book, built once with the smoke profile."""
 
 import functools
+import gc
 import math
 import os
 import shutil
@@ -26,6 +27,13 @@ if UNCHECKED not in os.environ:
     jaxtyping.install_import_hook(sorted(CHECKED), "typechecker.check")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+gc.disable()  # while modules are imported there is nothing to collect, and looking for it takes seconds
+
+
+def pytest_collection_finish():
+    """What has been imported stays: no later collection need look at it."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -25,14 +25,18 @@
   const readable = (name) => name.replaceAll("_", " ");
   const short = (value) => (typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value));
 
+  /** What a number asks of its runs: how far they are trained, how they are looked at. */
+  const askedBy = (link) => JSON.parse(link.dataset.asked || "{}");
+
   /** The value of every seed, and what each run is. */
   function seeds(link, shown) {
     const values = (link.dataset.values || "").split(" ").filter(Boolean);
-    const asked = link.dataset.asked ? JSON.parse(link.dataset.asked).epochs : 0;
+    const asked = askedBy(link).epochs;
     const head = ["run", "what", "seed", ...(values.length ? ["value"] : []), "epoch", "seconds", "made on"];
     return table("card-runs", head, shown.map((run, i) => {
       const made = run.made.at(-1), seconds = run.made.reduce((sum, part) => sum + (part.wall_seconds || 0), 0);
-      const epoch = asked && asked < run.reached ? `${asked} (of ${run.reached})` : `${run.reached} of ${Math.max(run.epochs, run.reached)}`;
+      const whole = Math.max(run.asked.epochs, run.reached);
+      const epoch = asked && asked < run.reached ? `${asked} (it has ${run.reached} of ${whole})` : `${run.reached} of ${whole}`;
       return [make("a", { href: `runs.html#run-${run.hash}` }, run.hash.slice(0, 8)), [run.row, run.column].filter(Boolean).join(", "),
         String(run.seed), ...(values.length ? [short(Number(values[i]))] : []), epoch, seconds.toFixed(0),
         `${made.device.replaceAll("(R)", "")}, ${made.started.slice(0, 10)}`];
@@ -59,13 +63,19 @@
 
   /** The commands that make runs again: one for each experiment that they belong to. */
   function commands(link, shown) {
-    const groups = {}, asked = link.dataset.asked ? JSON.parse(link.dataset.asked).epochs : 0;
-    for (const run of shown) {
-      const epochs = run.anyEpochs && asked && asked !== run.epochs ? ` -p epochs ${asked}` : "";
-      (groups[run.command + epochs] ||= []).push(run);
-    }
-    return Object.entries(groups).map(([command, group]) => (group[0].only
-      ? `${command} --store build/again --only ${group.map((run) => run.hash.slice(0, 8)).join(" ")}` : command)).join("\n");
+    const groups = {};
+    for (const run of shown) (groups[endingAt(run, askedBy(link))] ||= []).push(run);
+    return Object.entries(groups).map(([command, group]) => (group[0].title
+      ? `${command} ${group.map((run) => run.hash.slice(0, 8)).join(" ")}` : command)).join("\n");
+  }
+
+  /** A run's command, to end where the number was taken, if that is not where the experiment ends. */
+  function endingAt(run, asked) {
+    const { command, asked: { epochs, steps, free } } = run;
+    const end = asked.epochs >= run.reached && run.partial ? run.partial : asked.steps;
+    const set = (name, value) => command.replace(` -p ${name} ${run.asked[name]}`, "").replace(" --store", ` -p ${name} ${value} --store`);
+    if (asked.epochs && free.includes("steps") && end !== steps) return set("steps", end);
+    return asked.epochs && free.includes("epochs") && asked.epochs !== epochs ? set("epochs", asked.epochs) : command;
   }
 
   /** The whole configuration; of several runs, each value that occurs. What is not a default is bold. */
@@ -81,7 +91,43 @@
   function provenance(shown) {
     const lines = shown.flatMap((run) => run.made.map((part) => `${run.hash.slice(0, 8)} to step ${part.to}: ${part.started}, ${part.device}, `
       + `${part.precision}, torch ${part.versions.torch}, source ${part.source}, commit ${(part.commit || "–").slice(0, 8)}`));
-    return make("pre", {}, [`data ${shown[0].data.name}, checksum ${shown[0].data.checksum.slice(0, 16)}`, ...lines].join("\n"));
+    const data = [...new Set(shown.map(({ data }) => `data ${data.name}, checksum ${data.checksum.slice(0, 16)}`))];
+    return make("pre", {}, [...data, ...lines, ...shown.map((run) => run.source).filter(Boolean)].join("\n"));
+  }
+
+  /** Which images the runs saw, and where those of a variant come from. */
+  function data(shown) {
+    const told = ({ data }) => `${data.title}: ${data.images.toLocaleString("en")} training images of ${data.size} × ${data.size} pixels`
+      + (data.source ? ` (${data.source})` : "");
+    return make("p", { className: "card-data" }, [...new Set(shown.map(told))].join("; "), ".");
+  }
+
+  /** The pictures that were kept with recorded runs, as files. */
+  function pictures(shown) {
+    const some = shown.filter((run) => Object.keys(run.pictures).length);
+    return some.length ? make("p", {}, "Pictures, one below the other: ", ...some.flatMap((run, i) => [i ? "; " : "",
+      some.length > 1 ? `${run.hash.slice(0, 8)} ` : "", ...Object.entries(run.pictures).flatMap(([name, file]) => [
+        make("a", { className: "card-button", href: `cards/${file}`, download: file }, `${readable(name)} PNG`), " "])])) : "";
+  }
+
+  /** A button that draws a figure as a PNG file: light, at twice the size that it has on a page. */
+  function drawn(figure, name) {
+    const button = make("button", { className: "card-button" }, "PNG");
+    button.onclick = () => {
+      const copy = figure.cloneNode(true), [, , wide, high] = copy.getAttribute("viewBox").split(" ").map(Number);
+      const canvas = make("canvas", { width: Math.ceil(2.9 * wide), height: Math.ceil(2.9 * high) }), image = new Image();
+      for (const [key, value] of [["xmlns", "http://www.w3.org/2000/svg"], ["width", canvas.width], ["height", canvas.height],
+        ["style", "color: #000; font-family: DejaVu Sans, sans-serif"]]) copy.setAttribute(key, value);
+      image.onload = () => {
+        const paper = canvas.getContext("2d");
+        paper.fillStyle = "#fff";
+        paper.fillRect(0, 0, canvas.width, canvas.height);
+        paper.drawImage(image, 0, 0);
+        make("a", { download: name, href: canvas.toDataURL("image/png") }).click();
+      };
+      image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
+    };
+    return button;
   }
 
   function csv(shown) {
@@ -95,6 +141,13 @@
   const download = (name, text) => make("a", { className: "card-button", download: name,
     href: URL.createObjectURL(new Blob([text])) }, name.split(".").pop().toUpperCase());
 
+  /** How the files of a card are named: after the page, and the figure or what the number is. */
+  function stem(link, figure) {
+    const page = location.pathname.split("/").pop().replace(/\.html$/, "") || "index";
+    const part = figure ? `figure-${[...document.querySelectorAll("svg.drawn")].indexOf(figure) + 1}` : link.dataset.what || "runs";
+    return `${page}-${part}`.replace(/[^\w.-]+/g, "-");
+  }
+
   function copy(text) {
     const button = make("button", { className: "card-button" }, "copy");
     button.onclick = () => navigator.clipboard.writeText(text).then(() => { button.textContent = "copied"; });
@@ -104,7 +157,8 @@
   const folded = (title, content) => make("details", {}, make("summary", {}, title), content);
 
   function show(link, shown) {
-    const figure = link.parentElement.classList.contains("data");
+    const figure = link.parentElement.classList.contains("data") ? link.closest("div.drawn").querySelector("svg.drawn") : null;
+    const name = stem(link, figure);
     const several = `${shown.length} run${shown.length > 1 ? "s" : ""}`;
     const what = readable(link.dataset.what || link.dataset.metric || "");
     const command = commands(link, shown), titles = [...new Set(shown.map((run) => run.title))].filter(Boolean);
@@ -115,10 +169,13 @@
       make("h2", {}, figure ? "Behind this figure" : link.textContent.trim()),
       make("p", { className: "card-what" }, [what && !figure ? `${what}${shown.length > 1 ? ", mean ± standard deviation" : ""}` : "",
         several, ...titles].filter(Boolean).join(" · ")),
-      seeds(link, shown), curve(shown, link.dataset.what),
-      make("h3", {}, "Make it again"), make("div", { className: "card-command" }, make("pre", {}, command), copy(command)),
+      data(shown), seeds(link, shown), curve(shown, link.dataset.what),
+      make("h3", {}, "Make it again"), shown.every((run) => run.title) ? "" : make("p", {},
+        "A run that no table or figure of today asks for is made from its configuration."), make("div", { className: "card-command" }, make("pre", {}, command), copy(command)),
       folded("Full configuration", configuration(shown)), folded("How it was made", provenance(shown)),
-      make("p", {}, "Data: ", download("runs.csv", csv(shown)), " ", download("runs.json", JSON.stringify(shown, null, 1))));
+      pictures(shown),
+      make("p", {}, ...(figure ? ["Figure: ", drawn(figure, `${name}.png`), " "] : []), "Numbers: ",
+        download(`${name}.csv`, csv(shown)), " ", download(`${name}.json`, JSON.stringify(shown, null, 1))));
     dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); }; // outside of it
     dialog.onclose = () => { dialog.remove(); link.focus(); };
     document.body.append(dialog);

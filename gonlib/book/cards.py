@@ -1,22 +1,32 @@
 """The cards of numbers: for each run that a page links to, one file with all that is known of it and how to make it again.
 
 Each file is a script that calls `gonlibRun` (book/_static/cards.js): a page opened from disk may load scripts, but fetch
-nothing.
+nothing. Beside it lie the pictures that were kept with the run.
 """
 
 import dataclasses
 import functools
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..data.registry import facts
+from ..errors import UserError
+from ..runs import kept
+from ..runs.provenance import source_hash
 from ..runs.run import Run
-from ..study.registry import EXPERIMENTS
+from ..runs.store import recorded_store
+from ..study.numbers import OTHER_NUMBERS
+from ..study.paper import VARIANTS
+from ..study.registry import EXPERIMENTS, SMALLER
 from ..training.config import ASKED, Config
+from .live import OF_EXPERIMENTS
 
-PYTHON = ".venv/bin/python -m gonlib"
+PYTHON = ".venv/bin/python"
+AGAIN = "build/again"  # the store that commands make runs in: in others they are there already
 MADE = ("device", "started", "to", "wall_seconds", "precision", "versions", "source", "commit")  # of each stretch
 DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
 
@@ -26,10 +36,12 @@ class Recipe(NamedTuple):
 
     experiment: str
     profile: str
+    changes: dict[str, Any]  # of the profile's parameters
     row: str
     column: str
-    epochs: int  # that the profile asks for
-    any_epochs: bool  # whether others may be asked for
+    epochs: int  # that are asked for
+    steps: int
+    free: tuple[str, ...]  # those of the two that may be asked for otherwise
 
     @property
     def title(self) -> str:
@@ -44,52 +56,122 @@ class Recipe(NamedTuple):
     @property
     def command(self) -> str:
         """The command that trains this run and others of its experiment."""
-        return f"{PYTHON} run {self.experiment} --profile {self.profile}"
+        changes = [f"-p {name} {shlex.quote(value if isinstance(value, str) else json.dumps(value))}"
+                   for name, value in self.changes.items()]
+        return " ".join([f"{PYTHON} -m gonlib run {self.experiment} --profile {self.profile}", *changes])
 
 
 @functools.cache
 def recipes(profiles: tuple[str, ...]) -> dict[str, Recipe]:
-    """Run hash -> recipe, for each run of each experiment: of the first of the profiles that makes a run, and there rather
-    of a table or figure of the paper than of another experiment."""
+    """Run hash -> recipe, for each run that the book asks for: of the first of the profiles that makes it, there rather
+    of a table or figure of the paper than of another experiment, and rather of one that trains it for longer."""
     found: dict[str, Recipe] = {}
     for profile in profiles:
         here: dict[str, Recipe] = {}
-        for name, experiment in EXPERIMENTS.items():
-            for cell, asked in zip(experiment.cells(profile), experiment.expand(profile, epochs=1)[0], strict=True):
-                for config, other in zip(cell.configs, asked.configs, strict=True):
-                    recipe = Recipe(name, profile, cell.row, cell.column, config.epochs, other.epochs == 1)
-                    if config.hash not in here or recipe.of_paper > here[config.hash].of_paper:
-                        here[config.hash] = recipe
+        for name, changes in _asked(profile):
+            for run, recipe in _grid(name, profile, changes):
+                if run not in here or _rank(recipe) > _rank(here[run]):
+                    here[run] = recipe
         found = here | found
     return found
 
 
-def page_command(page: str, about: Mapping) -> str:
-    """The command that executes a page as it was executed, which makes its runs."""
-    values = [f"-p {name} {shlex.quote(value if isinstance(value, str) else json.dumps(value))}"
-              for name, value in about["values"].items() if value is not None and name not in ("profile", "device")]
-    return " ".join([f"{PYTHON} book --profile {about['profile']} --notebooks {page}", *values])
+def _rank(recipe):
+    return recipe.of_paper, not recipe.changes, recipe.epochs, recipe.steps
 
 
-def card(run: Run, recipe: Recipe | None, instead: str) -> dict:
-    """What the card of a number shows of one of its runs; `instead` is the command for a run without a recipe."""
+def _asked(profile: str) -> Iterator[tuple[str, dict]]:
+    """(experiment, changes of its parameters) of all that the book asks for in a profile; see `registry.recorded`."""
+    for name, experiment in EXPERIMENTS.items():
+        yield name, {}
+        if profile == "quick" and name in OF_EXPERIMENTS:
+            yield name, OF_EXPERIMENTS[name][1]
+        if profile != "paper":
+            continue
+        datasets = dict.fromkeys(cell.factors["dataset"] for cell in experiment.cells(profile))
+        for smaller in ({}, SMALLER[name]) if name in SMALLER else ({},):
+            for variant in (VARIANTS[one] for one in datasets if one in VARIANTS):
+                yield name, {"dataset": variant} | smaller
+            if smaller:
+                yield name, smaller
+
+
+def _grid(name: str, profile: str, changes: Mapping) -> Iterator[tuple[str, Recipe]]:
+    """Run hash -> recipe, for each run of one grid."""
+    experiment = EXPERIMENTS[name]
+    cells = experiment.expand(profile, **changes)[0]
+    others = experiment.expand(profile, **changes | {"epochs": 1, "steps": 1})[0]
+    for cell, other in zip(cells, others, strict=True):
+        for config, least in zip(cell.configs, other.configs, strict=True):
+            free = tuple(field for field in ("epochs", "steps") if getattr(least, field) == 1)
+            yield config.hash, Recipe(name, profile, dict(changes), cell.row, cell.column, config.epochs, config.steps, free)
+
+
+def of_pages(runs: Sequence[tuple[Run, list[str]]], pages: Mapping[str, dict],
+             profiles: tuple[str, ...]) -> dict[str, Recipe]:
+    """`recipes`, and those of the other runs that pages made which were executed with parameters of their own.
+
+    Args:
+        runs: Runs, each with the names of the pages that link to it.
+        pages: Executed notebooks by name.
+        profiles: As for `recipes`.
+    """
+    found = dict(recipes(profiles))
+    for name in dict.fromkeys(name for run, names in runs if run.hash not in found for name in names):
+        about = pages[name]["metadata"]["gonlib"]
+        given = about["values"] | (about["values"].get("overrides") or {})
+        for experiment, those in EXPERIMENTS.items():
+            changes = {key: value for key, value in given.items() if key in those.parameters and value is not None}
+            try:
+                found = dict(_grid(experiment, about["profile"], changes)) | found
+            except UserError:  # a page's parameter of this name is not the experiment's
+                continue
+    return found
+
+
+def from_configuration(run: Run) -> str:
+    """The command that makes a run that no experiment asks for: from its configuration, as far as it has been trained."""
+    code = ("from pathlib import Path; from gonlib.runs.store import Store; from gonlib.training.config import Config; "
+            f"Store(Path({AGAIN!r})).run(Config.from_dict({run.config.to_dict()!r}))")
+    return f"{PYTHON} -c {shlex.quote(code)}"
+
+
+def card(run: Run, recipe: Recipe | None) -> dict:
+    """What the card of a number shows of one of its runs."""
     fields = dataclasses.asdict(run.trajectory)
     config = {name: value for name, value in fields.items() if name not in ASKED | run.trajectory.irrelevant()}
     history = run.history.drop(columns=[name for name in run.history if run.history[name].isna().all()])
     rows = [[float(f"{value:.6g}") if value == value else None for value in row] for row in history.itertuples(index=False)]
+    asked = recipe._asdict() if recipe else {"epochs": run.reached.epochs, "steps": 0, "free": ()}
+    known = {"title": facts(run.config.dataset).title, "images": run.end["images"], "size": run.config.size}
     return {"hash": run.hash, "title": recipe.title if recipe else "", "row": recipe.row if recipe else "",
-            "column": recipe.column if recipe else run.config.dataset, "seed": run.config.seed,
-            "command": recipe.command if recipe else instead, "only": recipe is not None,
-            "epochs": recipe.epochs if recipe else run.reached.epochs, "anyEpochs": bool(recipe and recipe.any_epochs),
-            "reached": run.reached.epochs, "steps": run.reached.steps, "metrics": run.end, "config": config,
-            "changed": [name for name, value in config.items() if value != DEFAULTS[name]],
+            "column": recipe.column if recipe else facts(run.config.dataset).title, "seed": run.config.seed,
+            "command": f"{recipe.command} --store {AGAIN} --only" if recipe else from_configuration(run),
+            "asked": {name: asked[name] for name in ("epochs", "steps", "free")},
+            "reached": run.reached.epochs, "steps": run.reached.steps, "partial": run.config.steps, "metrics": run.end,
+            "config": config, "changed": [name for name, value in config.items() if value != DEFAULTS[name]],
             "made": [{name: stretch.get(name) for name in MADE} for stretch in run.stretches],
-            "data": run.data, "columns": list(history), "history": rows}
+            "source": _source(run), "data": known | run.data, "columns": list(history), "history": rows}
 
 
-def write(folder: Path, runs: Sequence[tuple[Run, str]], found: Mapping[str, Recipe]) -> None:
-    """Write the cards of runs, each with the command that makes it if it has no recipe, into a new folder."""
+def _source(run: Run) -> str:
+    """What the card says of the source that made a run, if it is not today's."""
+    if not run.same_numbers:
+        return f"{run.hash[:8]}: {OTHER_NUMBERS}."
+    if all(stretch["source"] == source_hash() for stretch in run.stretches):
+        return ""
+    return f"{run.hash[:8]}: made by an earlier source; tests hold that today's gives the same numbers."
+
+
+def write(folder: Path, runs: Sequence[Run], found: Mapping[str, Recipe]) -> None:
+    """Write the cards of runs, and the pictures kept with them, into a new folder."""
     folder.mkdir()
-    for run, instead in runs:
-        text = json.dumps(card(run, found.get(run.hash), instead), separators=(",", ":"))
+    for run in runs:
+        about = card(run, found.get(run.hash))
+        recorded = run.folder.parent == recorded_store().root  # the pictures of others are in the reader's own store
+        strips = kept.strips(run) if recorded else {}
+        about["pictures"] = {name: f"{run.hash}-{file.name}" for name, file in strips.items()}
+        for name, file in strips.items():
+            shutil.copy(file, folder / about["pictures"][name])
+        text = json.dumps(about, separators=(",", ":"))
         (folder / f"{run.hash}.js").write_text(f"gonlibRun({text})\n", encoding="utf-8")

@@ -15,6 +15,8 @@ from pathlib import Path
 from .kernel import PACKAGE, environment
 from .notebooks import load_executed, load_source, source_digest, without_error_notes
 
+DRAWING = r"^((made|fig|ax) = | *(figures|drawings)\.show_)"  # lines of a cell that shows a picture, if there is one
+
 
 def build(root: Path, out: Path, names: list[str]) -> tuple[list[str], bool]:
     """Build `out`/html from `root`/book and the notebooks executed in `out`/notebooks, unless it is there already.
@@ -79,8 +81,9 @@ def _runs_section(book: Path, executed: Path, names: list[str]) -> str:
     from ..runs import store  # here: they load torch, which building other pages does not need
     from . import cards, runlist
 
-    pages = _executed(executed, names)
-    return runlist.section(pages, [store.local_store(), store.recorded_store()], cards.recipes(_profiles(book, pages)))
+    pages, stores = _executed(executed, names), [store.local_store(), store.recorded_store()]
+    found = cards.of_pages(runlist.runs(pages, stores), pages, _profiles(book, pages))
+    return runlist.section(pages, stores, found)
 
 
 def _write_cards(root: Path, out: Path, names: list[str]) -> None:
@@ -92,8 +95,8 @@ def _write_cards(root: Path, out: Path, names: list[str]) -> None:
     from . import cards, runlist
 
     found = runlist.runs(pages, [store.local_store(), store.recorded_store()])
-    made = [(run, cards.page_command(on[0], pages[on[0]]["metadata"]["gonlib"])) for run, on in found]
-    cards.write(out / "html" / "cards", made, cards.recipes(_profiles(root / "book", pages)))
+    recipes = cards.of_pages(found, pages, _profiles(root / "book", pages))
+    cards.write(out / "html" / "cards", [run for run, _ in found], recipes)
 
 
 def _executed(folder: Path, names: list[str]) -> dict[str, dict]:
@@ -102,9 +105,9 @@ def _executed(folder: Path, names: list[str]) -> dict[str, dict]:
 
 
 def _profiles(book: Path, pages: dict[str, dict]) -> tuple[str, ...]:
-    """The profiles whose runs are looked for: the paper's, and those that the pages were executed with."""
+    """The profiles whose runs are looked for: the paper's, the pages', and that of the live elements."""
     used = [page["metadata"]["gonlib"]["profile"] for page in pages.values()]
-    return tuple(name for name in dict.fromkeys(["paper", *used]) if (book / "profiles" / f"{name}.yml").is_file())
+    return tuple(name for name in dict.fromkeys(["paper", *used, "quick"]) if (book / "profiles" / f"{name}.yml").is_file())
 
 
 def _links_runs(page: dict) -> bool:
@@ -161,7 +164,7 @@ def readable(path: Path, executed: Path) -> dict:
 
 def _draws_nothing(cell: dict) -> bool:
     """Whether a cell's picture has nothing to show: of runs that are not recorded there is none."""
-    return not cell.get("outputs", True) and bool(re.search(r"^(made|fig|ax) = ", "".join(cell["source"]), re.MULTILINE))
+    return not cell.get("outputs", True) and bool(re.search(DRAWING, "".join(cell["source"]), re.MULTILINE))
 
 
 def _place_of_parameters(cells: list[dict]) -> int:
@@ -178,7 +181,7 @@ def _made_accessible(cell: dict) -> None:
         for kind in [kind for kind in data if kind.endswith("text/html")]:  # glued ones, too
             shown = "".join(data[kind])
             if alt:
-                shown = shown.replace('<svg role="img" class', f'<svg role="img" aria-label="{alt}" class', 1)
+                shown = shown.replace('role="img" class', f'role="img" aria-label="{alt}" class', 1)
             data[kind] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
 
 

@@ -160,7 +160,7 @@ def _load(name: str, size: int, limits: tuple[int, int], device: str, path: Path
         arrays |= {key: value[chosen] for key, value in arrays.items() if key.startswith(part + "_")}
     _check_memory(name, size, entry.channels, sum(len(arrays[f"{part}_labels"]) for part in ("train", "test")))
     _check_device(device)
-    checksum = folders.read(path, files, arrays, size) if "train_files" in arrays else _checksum(arrays)
+    checksum = folders.read(path, files, arrays, size) if path and "train_files" in arrays else _checksum(arrays)
     source = arrays.pop("source")
     fields: dict[str, Any] = {}
     for part in ("train", "test"):
@@ -194,7 +194,7 @@ def _checksum(arrays: Arrays) -> str:
     total = hashlib.sha256()
     for key in sorted(key for key in arrays if key != "source"):
         total.update(f"{key} {arrays[key].dtype} {arrays[key].shape};".encode())
-        total.update(np.ascontiguousarray(arrays[key]))
+        total.update(np.ascontiguousarray(arrays[key]).data)
     return total.hexdigest()
 
 

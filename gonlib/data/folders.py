@@ -18,7 +18,7 @@ from .images import square
 from .paths import described, printable, unreadable
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 FEWEST = 10  # pictures: every tenth is for the test
 PICTURES = {".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
@@ -57,7 +57,7 @@ def pictures(folder: Path) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     """All files below a folder; what hangs on a link comes last, so that a folder is found under its own name."""
-    seen: set[Path] = set()
+    seen: set[tuple[int, int]] = set()
     waiting, linked = [folder], list[Path]()
     while waiting or linked:
         here = waiting.pop() if waiting else linked.pop(0)
@@ -162,7 +162,7 @@ def _remarks(folder: Path, limit: int, transparent: bool) -> str:
     return said
 
 
-def _opened(file: Path | io.BytesIO) -> "Image.Image":
+def _opened(file: Path | io.BytesIO) -> "ImageFile.ImageFile":
     """A picture that is not decoded yet; its size is checked first."""
     from PIL import Image
 
@@ -185,8 +185,7 @@ def _limit(files: list[Path]) -> int:
                 largest = max(largest, _levels(picture).max())
             elif ";16" in str(picture.tile):  # 16 bits per colour, of which Pillow gives the upper 8
                 coloured = coloured or file
-                bands = picture.convert("RGB").getextrema()
-                brightest = max(brightest, *(most for _, most in bands))
+                brightest = max(brightest, int(np.asarray(picture.convert("RGB")).max()))
     if coloured and 0 < brightest < 16:
         raise UserError(f"the colours of {printable(coloured)} use at most 12 of their 16 bits and would be almost black; "
                         "save such pictures with 8 bits per colour.")
@@ -216,4 +215,4 @@ def _colour(picture: "Image.Image", limit: int) -> tuple["Image.Image", bool]:
         return picture, False
     picture = picture.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture), picture.getextrema()[3][0] < 255
+    return Image.alpha_composite(white, picture), bool(np.asarray(picture)[..., 3].min() < 255)

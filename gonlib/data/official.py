@@ -138,7 +138,7 @@ def altered_idx(name: str, arrays: Arrays) -> str | None:
     for key, published in IDX_MD5[name].items():
         header = bytes([0, 0, 8, arrays[key].ndim]) + np.array(arrays[key].shape, ">u4").tobytes()
         total = hashlib.md5(header, usedforsecurity=False)
-        total.update(np.ascontiguousarray(arrays[key], np.uint8))
+        total.update(np.ascontiguousarray(arrays[key], np.uint8).data)
         if total.hexdigest() != published:
             return key
     return None

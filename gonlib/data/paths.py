@@ -38,15 +38,16 @@ def described(fault: BaseException) -> str:
     """A fault as part of a sentence: one line, not too long, never empty."""
     text = str(fault)
     if unreadable(fault):
-        text = f"{fault.strerror}: {printable(fault.filename)}" if fault.filename else fault.strerror
+        text = f"{fault.strerror}: {printable(fault.filename)}" if fault.filename else str(fault.strerror)
     text = " ".join(text.split()).rstrip(".")
     return (text if len(text) <= 300 else text[:300] + " ...") or type(fault).__name__
 
 
 def unreadable(fault: BaseException) -> TypeGuard[OSError]:
     """Whether a fault came from the file system, not from what a file holds, nor from a network."""
-    from_disk = isinstance(fault, OSError) and not isinstance(fault, ConnectionError | TimeoutError)
-    return from_disk and isinstance(fault.errno, int) and fault.errno > 0 and bool(fault.strerror)
+    if not isinstance(fault, OSError) or isinstance(fault, ConnectionError | TimeoutError):
+        return False
+    return isinstance(fault.errno, int) and fault.errno > 0 and bool(fault.strerror)
 
 
 def exists(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Checks of what a user hands to a model: one sentence naming what is wrong and what is wanted."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:
     return x
 
 
-def parts(decoder: nn.Module, k: int, image: tuple[int, int, int]) -> None:
+def parts(decoder: nn.Module, k: int, image: Sequence[int]) -> None:
     """Raise ValueError unless a model can be made of these: a module, a number of latents, a shape (C, H, W)."""
     if not isinstance(decoder, nn.Module):
         raise ValueError(f"the decoder must be a torch.nn.Module, not {type(decoder).__name__}")

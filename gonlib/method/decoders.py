@@ -13,8 +13,8 @@ Any other module from (n, k) to (n, C, H, W) is a decoder too. What it may offer
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,8 @@ from .normalisation import BatchNorm, LayerMap
 
 # name: (function, its derivative). The derivative is written out because the exact form of the origin
 # gradient (shared_origin.py) is ordinary code that autograd differentiates once more: f'' comes from here.
-ACTIVATIONS = {
+Pointwise = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+ACTIVATIONS: dict[str, Pointwise] = {
     "elu": (F.elu, lambda x: x.clamp(max=0).exp()),
     "relu": (F.relu, lambda x: (x > 0).to(x.dtype)),
     "leaky_relu": (F.leaky_relu, lambda x: torch.full_like(x, 0.01).masked_fill(x > 0, 1.0)),
@@ -38,7 +39,7 @@ ACTIVATIONS = {
     "tanh": (torch.tanh, lambda x: 1 - torch.tanh(x) ** 2),
     "sine": (torch.sin, torch.cos),
 }
-OUTPUTS = {"identity": None, "sigmoid": (torch.sigmoid, lambda x: torch.sigmoid(x) * (1 - torch.sigmoid(x)))}
+OUTPUTS: dict[str, Pointwise] = {"sigmoid": (torch.sigmoid, lambda x: torch.sigmoid(x) * (1 - torch.sigmoid(x)))}
 
 
 class Linearised(NamedTuple):
@@ -69,11 +70,11 @@ class Activation(nn.Module):
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The function of each number."""
-        return (ACTIVATIONS.get(self.name) or OUTPUTS[self.name])[0](x)
+        return (ACTIVATIONS | OUTPUTS)[self.name][0](x)
 
     def derivative(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Its derivative at each number."""
-        return (ACTIVATIONS.get(self.name) or OUTPUTS[self.name])[1](x)
+        return (ACTIVATIONS | OUTPUTS)[self.name][1](x)
 
     def linearise(self, x: Float[Tensor, "*shape"], copies: int) -> LayerMap:
         """(output, push, pull) at x: tangents and cotangents are multiplied by the slope."""
@@ -87,6 +88,10 @@ class Activation(nn.Module):
 
 class TransposedConvolution(nn.ConvTranspose2d):
     """A block of the convolutional decoder, 4 x 4, which can be linearised."""
+
+    bias: Tensor  # these three are never what else torch allows
+    stride: tuple[int, int]
+    padding: tuple[int, int]
 
     def __init__(self, wide: int, narrow: int, stride: int, padding: int) -> None:
         super().__init__(wide, narrow, 4, stride, padding)
@@ -176,6 +181,7 @@ class ConvDecoder(nn.Module):
     def linearise(self, start: Float[Tensor, "1 k"], copies: int) -> Linearised:
         """The decoder at the latent `start` that `copies` images share: its layers' linear maps, one after the other."""
         x, pushes, pulls = start.view(1, *self.latent_shape), [], []
+        layer: Any  # all of them can be linearised
         for layer in self.layers:
             x, push, pull = layer.linearise(x, copies)
             pushes.append(push)
@@ -222,7 +228,8 @@ class ImplicitDecoder(nn.Module):
         self.points: Tensor | None = None  # numbers (P,) of the training grid's points to work on; None: all of them
         self.averaged_over = channels  # the published implicit code takes the mean over the channels
         widths = [2 + latents] + [hidden] * layers + [channels]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = cast(Sequence[nn.Linear], linears)
         for i, layer in enumerate(self.layers):
             bound = 1 / widths[0] if i == 0 else math.sqrt(6 / widths[i]) / omega
             nn.init.uniform_(layer.weight, -bound, bound)
@@ -281,7 +288,7 @@ class ImplicitDecoder(nn.Module):
         return Linearised(self.arranged(h.mT[None]), columns, None)
 
 
-DECODERS = {"conv": ConvDecoder, "siren": ImplicitDecoder}  # name in a configuration: class
+DECODERS: dict[str, Any] = {"conv": ConvDecoder, "siren": ImplicitDecoder}  # name in a configuration: class
 
 
 def count_parameters(module: nn.Module) -> int:

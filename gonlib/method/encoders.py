@@ -14,6 +14,8 @@ from .normalisation import BatchNorm
 if TYPE_CHECKING:
     from .model import Model
 
+NO_TRANSPOSE = "a tied encoder transposes the convolutional decoder; an implicit decoder has no transpose"
+
 
 class Encoder(InferenceRule):
     """Mirror image of the convolutional decoder, convolutions from (n, C, H, W) to latents (n, k); the row AE.
@@ -79,8 +81,7 @@ class TiedEncoder(InferenceRule):
     def __init__(self, decoder: nn.Module, channels: int, activation: str = "elu", batchnorm: bool = True,
                  bn_eps: float = 1e-5) -> None:
         super().__init__()
-        blocks = blocks_of(decoder, "a tied encoder transposes the convolutional decoder; "
-                                    "an implicit decoder has no transpose")
+        blocks = blocks_of(decoder, NO_TRANSPOSE)
         if blocks[0].out_channels != channels:
             raise ValueError("a tied encoder transposes a decoder with one output per value of the image; for a "
                              "likelihood with several outputs per value use another inference rule")
@@ -97,7 +98,7 @@ class TiedEncoder(InferenceRule):
     def forward(self, model: "Model", x: Float[Tensor, "n c h w"], index: Int[Tensor, " n"] | None = None,
                 shared: None = None, noise: FixedNoise | None = None) -> Float[Tensor, "n k"]:
         """Latents of images."""
-        for i, (block, bias) in enumerate(zip(reversed(model.decoder.blocks), self.biases, strict=True)):
+        for i, (block, bias) in enumerate(zip(blocks_of(model.decoder, NO_TRANSPOSE), self.biases, strict=True)):
             x = F.conv2d(x, block.weight, bias, block.stride, block.padding)
             if i < len(self.norms):
                 x = self.activation(self.norms[i](x))

@@ -31,11 +31,13 @@ class FreeLatents(InferenceRule):
     settings = ("learning_rate", "fit_steps")
     not_stored = ("table", "moments", "visits")  # the training images' own latents
     costly, sees_images, compiles = True, False, False
+    table: Tensor
+    moments: Tensor
+    visits: Tensor
 
     def __init__(self, images: int, latents: int, learning_rate: float = 1e-2, fit_steps: int = 100) -> None:
         super().__init__()
         self.learning_rate, self.fit_steps = learning_rate, fit_steps
-        self.table: Tensor
         self.register_buffer("table", 0.1 * torch.randn(images, latents))
         self.register_buffer("moments", torch.zeros(2, images, latents))
         self.register_buffer("visits", torch.zeros(images, 1))
@@ -57,11 +59,13 @@ class FreeLatents(InferenceRule):
     @torch.no_grad()
     def after_step(self, index: Int[Tensor, " n"]) -> None:
         """One Adam step on the rows that the last batch used."""
-        gradient, visits = self._rows.grad, self.visits[index] + 1
+        rows = self._rows
+        assert rows is not None and rows.grad is not None  # of that batch
+        gradient, visits = rows.grad, self.visits[index] + 1
         first = self.moments[0, index].lerp(gradient, 0.1)
         second = self.moments[1, index].lerp(gradient.square(), 0.001)
         step = (first / (1 - 0.9**visits)) / ((second / (1 - 0.999**visits)).sqrt() + 1e-8)
-        self.table[index] = self._rows - self.learning_rate * step
+        self.table[index] = rows - self.learning_rate * step
         self.moments[0, index], self.moments[1, index], self.visits[index] = first, second, visits
 
     def fit(self, model: "Model", x: Float[Tensor, "n c *grid"]) -> Float[Tensor, "n k"]:

@@ -83,11 +83,6 @@ class InferenceRule(nn.Module):
         """Whether latents depend on random numbers of the rule's own."""
         return False
 
-    @property
-    def affine(self) -> bool:
-        """Whether z is an affine function of the cotangents of the loss."""
-        return False
-
     def prepare(self, model: "Model") -> Any:
         """What is the same for all batches of an evaluation, to be computed once; None for nothing."""
         return None

@@ -116,6 +116,14 @@ class Discretised(Likelihood):
         """Expected image but for the cutting: the location, in [0, 1]."""
         return torch.sigmoid(params.chunk(2, 1)[0])
 
+    def log_density(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Log of the standard density at t."""
+        raise NotImplementedError
+
+    def log_mass(self, low: Float[Tensor, "*shape"], high: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Log of the probability between two points, exact in the tails."""
+        raise NotImplementedError
+
 
 def _edges(params, x):
     """Standardised edges of the bins of x (N, C, ...); how fast the outputs shift (-d/d output) and stretch them."""

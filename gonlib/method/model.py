@@ -44,24 +44,27 @@ class Model(nn.Module):
         ValueError: for outputs of the wrong shape, or parts that do not fit together.
     """
 
+    mean_image: Tensor
+    kl_weight: Tensor
+
     def __init__(self, decoder: nn.Module, latents: int, likelihood: str = "squared_error",
                  image: tuple[int, int, int] = (1, 32, 32), inference: InferenceRule | None = None,
                  variational: bool = False, task: Task = TASKS["reconstruct"], classes: int = 0,
                  latent_scale: float = 1.0, fractions: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
-        checks.parts(decoder, latents, tuple(image))
+        checks.parts(decoder, latents, image)
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"unknown likelihood {likelihood!r}; known: {', '.join(LIKELIHOODS)}")
         if fractions != (1.0, 1.0) and not hasattr(decoder, "points"):
             raise ValueError("only an implicit decoder has coordinates to sample")
-        self.latents, self.image, self.task, self.fractions = latents, tuple(image), task, fractions
+        channels, height, width = self.image = (image[0], image[1], image[2])
+        self.latents, self.task, self.fractions = latents, task, fractions
         self.decoder, self.likelihood = decoder, LIKELIHOODS[likelihood]
         self.inference = OriginGradient() if inference is None else inference
         if task != TASKS["reconstruct"] and not self.inference.sees_images:
             raise ValueError("free latents know neither a source nor a class; their task is to reconstruct")
         self.stochastic = Stochastic(latents) if variational else None
         self.classifier = Classifier(latents, classes) if task.classifies else None
-        channels, height, width = self.image
         self.published_scale = self.likelihood.published_scale(getattr(decoder, "averaged_over", height * width))
         self.inner_scale = latent_scale * self.published_scale
         self.weight = 1.0  # of the log-likelihood, where it is summed over some of the coordinates
@@ -229,7 +232,7 @@ class Model(nn.Module):
         noise = None if self.training else self.fixed_noise(len(x))
         with self.sampling(self.task.source(x), inner) as pixels:
             z = self.inference(self, pixels, index, noise=noise)
-        named = None if self.classifier is None else self.classifier.loss(z, labels)
+        named = None if self.classifier is None or labels is None else self.classifier.loss(z, labels)
         if named is not None and not self.task.draws:
             return named
         with self.sampling(x, outer) as pixels:
@@ -250,11 +253,12 @@ class Model(nn.Module):
             yield x
             return
         points = torch.randperm(every, generator=generator or self.generator, device=x.device)[:count]
-        self.decoder.points, self.weight = points, every / count
+        decoder: Any = self.decoder  # an implicit one
+        decoder.points, self.weight = points, every / count
         try:
             yield x.flatten(2)[..., points]
         finally:
-            self.decoder.points, self.weight = None, 1.0
+            decoder.points, self.weight = None, 1.0
 
     def loss_at(self, x: Float[Tensor, "n c *grid"], z: Float[Tensor, "n k"],
                 noise: Float[Tensor, "n k"] | None = None) -> Float[Tensor, " n"]:

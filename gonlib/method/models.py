@@ -3,12 +3,13 @@
 from .decoders import DECODERS
 from .encoders import Encoder, TiedEncoder
 from .free_latents import FreeLatents
+from .inference import InferenceRule
 from .likelihoods import LIKELIHOODS, Likelihood
 from .model import Model
 from .origin import OriginGradient
 from .tasks import TASKS
 
-RULES = {  # name in a configuration: class
+RULES: dict[str, type[InferenceRule]] = {  # name in a configuration: class
     "origin": OriginGradient, "encoder": Encoder, "tied_encoder": TiedEncoder, "free": FreeLatents,
 }
 # The paper's names as changes to the default configuration, which is a convolutional GON.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
@@ -43,6 +43,11 @@ class BatchNorm(nn.Module):
 
     Source: Ioffe & Szegedy 2015; the modes are this book's section "Batch normalisation at the origin".
     """
+
+    running_mean: Tensor
+    running_var: Tensor
+    latent_mean: Tensor
+    latent_var: Tensor
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
@@ -115,7 +120,7 @@ def batchnorms(module: nn.Module) -> list[BatchNorm]:
     return [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
 
 
-def stock_norms(module: nn.Module) -> list[nn.Module]:
+def stock_norms(module: nn.Module) -> list[_NormBase]:
     """Every normalisation of torch's own in `module` whose statistics are a batch's or running averages."""
     return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)
             or (isinstance(layer, _InstanceNorm) and layer.track_running_stats)]
@@ -149,8 +154,8 @@ def evaluation(module: nn.Module, statistics: Statistics, mode: str) -> Iterator
     finally:
         for layer, (mean, var) in zip(stock, averages, strict=True):
             layer.track_running_stats, layer.running_mean, layer.running_var = True, mean, var
-        for layer, was in training:
-            layer.training = was
+        for part, was in training:
+            part.training = was
         statistics.mode = mode_before
 
 

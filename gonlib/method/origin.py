@@ -95,11 +95,6 @@ class OriginGradient(InferenceRule):
         """Whether latents depend on random numbers of the rule's own."""
         return bool(self.origin_sd)
 
-    @property
-    def affine(self) -> bool:
-        """Whether z is an affine function of the loss's cotangents: one step from a fixed origin."""
-        return self.steps == 1 and not self.origin_sd
-
     def no_population(self, model: "Model") -> str | None:
         """Why a GON cannot be evaluated with `population` statistics, in one sentence; None if it can.
 
@@ -148,7 +143,7 @@ def encoder_matrix(model: "Model") -> tuple[Float[Tensor, "k pixels"], Float[Ten
     Source: claim C22.
     """
     rule = model.inference
-    if not rule.affine or not model.likelihood.affine:
+    if not isinstance(rule, OriginGradient) or rule.steps > 1 or rule.origin_sd or not model.likelihood.affine:
         raise ValueError("z is an affine function of x only for one origin-gradient step and an affine likelihood")
     with torch.no_grad(), model.inferring(exact=True), model.evaluating("population"):
         if not rule.shares_origin(model):

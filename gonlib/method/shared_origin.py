@@ -53,8 +53,10 @@ class SharedOrigin:
     def gradient(self, x: Float[Tensor, "n c *grid"]) -> Float[Tensor, "n k"]:
         """Gradient of each image's inner loss at the origin."""
         r = self.model.inner_cotangent(self.output, x)
-        if not self.splits:
-            g = r.flatten(1) @ self.jacobian.T if self.by_columns else self._pull(r)
+        if self._pull is None or (self.by_columns and not self.splits):
+            g = r.flatten(1) @ self.jacobian.T
+        elif not self.splits:
+            g = self._pull(r)
         else:
             mean = self.model.mean_image[None] if self.model.population else None
             centre = r.mean(0, keepdim=True) if mean is None else self.model.inner_cotangent(self.output, mean)
@@ -79,8 +81,8 @@ def can_linearise(model: "Model") -> bool:
 
 def linearise(decoder: nn.Module, start: Float[Tensor, "1 k"], copies: int) -> Linearised:
     """A decoder at the latent `start`: by its own `linearise` where it has one, else by `torch.func`."""
-    if hasattr(decoder, "linearise"):
-        return decoder.linearise(start, copies)
+    if (own := getattr(decoder, "linearise", None)) is not None:
+        return own(start, copies)
     (point,) = start
 
     def one(z):
@@ -124,6 +126,7 @@ def _gradients_both_ways(decoder: nn.Module, k: int) -> list[Float[Tensor, " num
         u = torch.randn(shared.output.shape, generator=chance, dtype=torch.float64)
         with torch.no_grad():  # where some modules take another path, which torch.func may not know: attention
             quiet = linearise(twin, z, 1)
+            assert quiet.pull and shared.pull  # torch.func gives both
             quiet.columns(), quiet.pull(u)
         (defined,) = torch.autograd.grad((twin(z.requires_grad_()) * u).sum(), z, create_graph=True)
         for gradient in (defined[0], shared.columns().flatten(1) @ u.flatten(), shared.pull(u)[0]):

@@ -89,5 +89,5 @@ class Classifier(nn.Module):
 
 def mean_source(source: Callable[[Tensor], Tensor], images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
     """Mean of the sources of images: what population statistics are about."""
-    total = sum(source(part.float() / 255).double().sum(0) for part in images.split(4096))
+    total = sum((source(part.float() / 255).double().sum(0) for part in images.split(4096)), torch.zeros(()))
     return (total / len(images)).float()

@@ -57,5 +57,5 @@ def digest(tensors: dict[str, Tensor], texts: dict[str, str]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        total.update(tensor.reshape(-1).view(uint8).numpy())
+        total.update(tensor.reshape(-1).view(uint8).numpy().data)
     return total.hexdigest()

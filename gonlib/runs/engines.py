@@ -30,7 +30,7 @@ def one_by_one(configs: Iterable[Config], store: Store, **options: Any) -> Itera
     """Train here; `options` are those of `Store.run`."""
     for config in configs:
         try:
-            run = store.run(config, **options)
+            run: Run | UserError = store.run(config, **options)
         except OutOfTime:
             return
         except UserError as fault:

@@ -135,7 +135,7 @@ class Journal:
         repeats = before is not None and before.reached.steps >= step and not failed
         self._weights(trained, step, final=step == self.end or bool(failed), repeats=repeats)
         self._snapshots(trained)
-        if repeats:
+        if before and repeats:
             if step not in before.rows():
                 add_beside(self.folder, [as_usual(trained.history[-1])])
             return

@@ -5,6 +5,7 @@ As a run grows, a file is named after the step of the weights that it was made o
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,12 @@ def table(run, name: str) -> pd.DataFrame | None:
         return None
     with readable(path):
         return pd.read_csv(path, index_col=0)
+
+
+def strips(run) -> dict[str, Path]:
+    """Name -> file of the pictures kept with a run, of each name the newest up to its point."""
+    names = sorted({file.name.rpartition("-")[0] for file in run.folder.glob("*-*.png")})
+    return {name: path for name in names if (path := _newest(run, name, ".png"))}
 
 
 def pictures(run, name: str) -> torch.Tensor | None:

@@ -81,10 +81,10 @@ def _convert_all(old: list[Path], fresh: Path) -> list[str]:
         mine = journal.find(here, config)
         run = journal.find(new, config)
         merge_run(new, here, report)
-        if report.conflicts:
-            raise UserError(f"nothing was migrated: {folder} and another run of the same trajectory differ "
-                            f"({disagreement(run, mine)}); move one of them away.")
         if mine and run:
+            if report.conflicts:
+                raise UserError(f"nothing was migrated: {folder} and another run of the same trajectory differ "
+                                f"({disagreement(run, mine)}); move one of them away.")
             said += _joined(folder.name, config, run, mine)
     lost = [text for folder in old for text in _lost(folder, fresh)]
     if lost:

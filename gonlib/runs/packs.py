@@ -21,14 +21,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from .. import files
 from ..errors import UserError, from_system, printable
 from .contents import in_order
 
 MANIFEST = "manifest.json"
-KINDS = {".tar": contextlib.nullcontext, ".tar.gz": lambda file: gzip.GzipFile("", "wb", fileobj=file, mtime=0),
-         ".tar.xz": lambda file: lzma.open(file, "wb")}  # noqa: SIM115
+KINDS: dict[str, Callable[[Any], contextlib.AbstractContextManager[Any]]] = {
+    ".tar": contextlib.nullcontext, ".tar.gz": lambda file: gzip.GzipFile("", "wb", fileobj=file, mtime=0),
+    ".tar.xz": lambda file: lzma.open(file, "wb")}  # noqa: SIM115
 KINDS |= {".tgz": KINDS[".tar.gz"], ".txz": KINDS[".tar.xz"]}
 COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ", lzma.open), (b"BZh", bz2.open))
 PLAIN = re.compile(r"[0-9a-f]{16}(\.partial)?/\w[\w.-]{0,200}", re.ASCII)  # a file of a run
@@ -232,8 +234,8 @@ def _opened(path):
         start = file.read(6)
         file.seek(0)
         decompress = next((opened for magic, opened in COMPRESSIONS if start.startswith(magic)), None)
-        stream = decompress(file) if decompress else file
-        yield tarfile.TarFile(fileobj=_Bounded(stream))
+        bounded: Any = _Bounded(decompress(file) if decompress else file)  # with as much of a file as reading takes
+        yield tarfile.TarFile(fileobj=bounded)
 
 
 def _members(tar):

@@ -55,7 +55,7 @@ def device_name(device: object) -> str:
     if str(device).startswith("cuda"):
         import torch
 
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.get_device_name(str(device))
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..runs.kept import collected
 from .numbers import Html, number, say
@@ -81,6 +80,8 @@ def _same_seeds(*sides):
 
 def _paired_test(lower, higher):
     """Standard error and p of the mean difference of pairs; no p if all differ by the same."""
+    from scipy import stats  # here, as below: it takes almost a second to load, and most commands do not need it
+
     differences = higher - lower
     error = float(differences.std(ddof=1) / math.sqrt(len(differences)))
     varies = np.ptp(differences) > 1e-6 * np.abs([lower, higher]).mean()
@@ -89,6 +90,8 @@ def _paired_test(lower, higher):
 
 def _welch_test(lower, higher):
     """Standard error and p of the difference of two means; no p if a side does not vary."""
+    from scipy import stats
+
     error = math.sqrt(sum(side.var(ddof=1) / len(side) for side in (lower, higher)))
     varies = all(np.ptp(side) > 1e-6 * abs(side.mean()) for side in (lower, higher))
     return error, float(stats.ttest_ind(lower, higher, equal_var=False).pvalue) if varies else None
@@ -199,14 +202,15 @@ def below(column, lower, highers, metric="test_error", digits=2, reach=None) -> 
         found = compare(by_seed(mine, metric), by_seed(runs, metric))
         far = not reach or runs[metric].mean() >= reach * mine[metric].mean()
         outcomes[rival] = found.verdict if far or found.verdict != "holds" else "undecided"
-        beside = [] if not found.paired else [f"{found.difference:+.2g} ± {found.standard_error:.1g} seed by seed"]
+        way = "higher" if found.difference > 0 else "lower"
+        beside = [f"{way} by {abs(found.difference):.2g} ± {found.standard_error:.1g} seed by seed"] if found.paired else []
         beside += [] if found.p is None else [f"p {found.p:.2g}"]
         beside = f" ({', '.join(beside)})" if beside else ""
-        told.append(say("{} {} {}{}", rival, number(runs, metric, digits), MARKS[outcomes[rival]], beside))
+        told.append(say("{} {}{} {}", rival, number(runs, metric, digits), beside, MARKS[outcomes[rival]]))
     outcome = together(outcomes.values())
     if outcome == "holds" and len(rivals) < len(highers):
         return None
-    text = say("{}: {} {}; {}", column, name, number(mine, metric, digits), Html(", ").join(told))
+    text = say("{}: {} {} against {}", column, name, number(mine, metric, digits), Html(", ").join(told))
     return Finding(outcome, text, pd.concat([mine, *rivals.values()]))
 
 

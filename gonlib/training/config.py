@@ -151,11 +151,11 @@ ASKED = {f.name for f in dataclasses.fields(Config) if f.metadata.get("asked")}
 
 def check_field(f: dataclasses.Field, value: Any) -> Any:
     """`value` as the type of dataclass field `f`, or `UserError` naming what is allowed."""
+    kind: Any = f.type
     integral = isinstance(value, int) and not isinstance(value, bool)
-    if f.type is float and (integral or isinstance(value, float)) and abs(value) < 1e300:
+    if kind is float and (integral or isinstance(value, float)) and abs(value) < 1e300:
         value = float(value) + 0.0  # so that -0.0 and 0.0 are one run
-    right = {int: integral, float: isinstance(value, float), bool: isinstance(value, bool), str: isinstance(value, str)}
-    if not right[f.type]:
+    if not (integral if kind is int else isinstance(value, kind)):
         raise UserError(f"parameter {f.name} must be {_allowed(f)}, not {value!r}.")
     if "choices" in f.metadata and value not in f.metadata["choices"]:
         raise unknown(f"value of {f.name}", value, f.metadata["choices"])
@@ -166,8 +166,11 @@ def check_field(f: dataclasses.Field, value: Any) -> Any:
     return value
 
 
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
 def _allowed(f: dataclasses.Field) -> str:
-    kind = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[f.type]
+    kind = _KINDS[f.type]
     if "range" not in f.metadata:
         return kind
     low, high = f.metadata["range"]

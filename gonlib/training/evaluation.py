@@ -92,14 +92,14 @@ class Evaluation:
         x, noise = as_float(self.images[at]), None if self.noise is None else self.noise[at]
         index = None if self.index is None else self.index[at]
         z = model.inference(model, model.task.source(x), index, self.shared, noise)
-        if self.labels is not None:
+        if model.classifier is not None and self.labels is not None:
             self.totals[3] += model.classifier.hits(z, self.labels[at])
         self.start += len(offsets)
         if not model.task.draws:
             return
         error = (model.decode(z) - x).square().sum()
         loss, kl = torch.zeros_like(error), torch.zeros_like(error)
-        if self.model.stochastic is not None:
+        if model.stochastic is not None and noise is not None:
             kl = model.stochastic(z)[1].sum()
             loss = model.loss_at(x, z, noise.outer).sum() + (1 - model.kl_weight) * kl  # the bound itself, annealed or not
         elif model.likelihood.nats:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ class Training:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))  # the data come from there
         with self.working():
             self.model = initial_model(config, data, self.device, model)
-            self.generator: torch.Generator = self.model.generator
+            self.generator = cast(torch.Generator, self.model.generator)  # `initial_model` gave it one
             self.batch = min(config.batch_size, len(data.train))
             self.per_epoch = len(data.train) // self.batch
             self.steps = config.end(len(data.train))[1]

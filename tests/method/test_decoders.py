@@ -79,7 +79,7 @@ def test_options_of_the_convolutional_decoder():
 # --- activations -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*ACTIVATIONS, *(n for n in OUTPUTS if OUTPUTS[n])])
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *OUTPUTS])
 def test_written_out_derivatives_are_those_of_autograd(name):
     layer, x = Activation(name), 3 * points(500)
     x = x[x.abs() > 1e-3].requires_grad_()  # away from kinks

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 
 from ...data import as_float
 from ...runs import kept
@@ -35,6 +34,8 @@ def normality(values):
     `departure` is (skewness^2 + kurtosis^2 / 4) / 6, the Jarque-Bera statistic per image: 0 for a normal distribution,
     0.67 for an exponential one's skewness alone. Source: D'Agostino, Pearson 1973; Jarque, Bera 1980.
     """
+    from scipy import stats  # here: it takes almost a second to load
+
     values = np.asarray(values, float)
     skewness, kurtosis = stats.skew(values), stats.kurtosis(values)
     return pd.DataFrame({"mean": values.mean(0), "sd": values.std(0), "skewness": skewness, "excess": kurtosis,
