@@ -124,3 +124,5 @@ def test_a_verdict_from_them_is_called_what_it_is(grown, monkeypatch):
     for found in (chapter.find(id="claim-C3"), page):  # the chapter and the ledger say the same words
         assert found.find(class_="verdict").text[2:] == part.label
     assert chapter.find(id="claim-C3").find(class_="told").text == page.find(class_="told").text
+    monkeypatch.setattr(ledger, "EARLY", 0.6)
+    assert ledger.judge_all(["C3"], {})[0].part.verdict == "not yet run"  # too early to judge anything
