@@ -35,7 +35,7 @@ def keep(run, compute, device="cpu") -> None:
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
     data = store.load_data(run.config, device)
-    store.check_data(run.folder, run.data, data)
+    store.check_data(run.folder, run.data, data.identity)
     model = run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
