@@ -104,8 +104,8 @@ def _identity(name: str, train_images: int, test_images: int, stamped: str) -> d
 def check_data(folder: Path, recorded: dict[str, Any], identity: dict[str, Any]) -> None:
     """Raise `UserError` if a run was trained on other data of the same name: it is never shown as one of these."""
     if recorded != identity:
-        raise UserError(f"the data set {shortened(str(identity['name']))} has changed since the run in {folder} began: delete "
-                        "that folder to train it on the new data, or put the old data back.")
+        raise UserError(f"the data set {shortened(str(identity['name']))} has changed since the run in {folder} began: "
+                        "delete that folder to train it on the new data, or put the old data back.")
 
 
 class Store:
