@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import median
 
 from ..data import registry as data
-from ..errors import UserError, unknown
+from ..errors import UserError, duration, unknown
 from ..runs import provenance
 from ..runs.schedule import Wanted
 from ..runs.store import find_run
@@ -192,13 +192,6 @@ def _epochs(runs):
 def _left(seconds):
     """The time that the rest of a cell would take, in words, where it is known."""
     return f"; about {duration(seconds)} left" if seconds else ""
-
-
-def duration(seconds):
-    """Seconds in words: 40 s, 12 min, 3.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def why(targets, planned, stores, device="cpu"):

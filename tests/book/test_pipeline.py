@@ -13,7 +13,7 @@ from conftest import ROOT, build_elsewhere, write_notebook
 from gonlib import cli
 from gonlib.book import build, docstrings, execution, pages, timings
 from gonlib.book import notebooks as book
-from gonlib.errors import UserError
+from gonlib.errors import UserError, duration
 
 
 def values(repository, name, params=(), device=None):
@@ -190,7 +190,7 @@ def test_time_left_is_estimated_from_the_last_build(tmp_path):
     assert again.left({"b": 40}) == 4  # slower than the last time
     assert times(workers=2).left({"a": 5, "b": 5}) == 25  # the longest decides
     assert times("paper").left({}) is None
-    assert [timings.duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
+    assert [duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
 
 
 def test_as_many_notebooks_at_a_time_as_there_are_cores_but_one_on_a_gpu():
