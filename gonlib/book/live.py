@@ -103,9 +103,9 @@ def ring(radius: float = 2.0, sigma: float = 0.7) -> Html:
         radius: of the circle, less than 4.
         sigma: standard deviation of the noise to begin with.
     """
-    caption = ("Equation 4 on a prior that is a circle. Grey: the density of the noisy points, all that the formula is given; "
-               "arrows: one gradient step, which ends at the posterior mean. Drag the large point, change the noise, and put "
-               "the point at the origin, where a GON starts.")
+    caption = ("Equation 4 on a prior that is a circle. Grey: the density of the noisy points, all that the formula is "
+               "given; arrows: one gradient step, which ends at the posterior mean. Drag the large point, change the noise, "
+               "and put the point at the origin, where a GON starts.")
     alt = "Noisy points around a circle, each with an arrow to its posterior mean near the circle"
     generator = torch.Generator().manual_seed(0)
     angles, noise = (2 * np.pi * torch.rand(OTHERS, 1, generator=generator), torch.randn(OTHERS, 2, generator=generator))
