@@ -13,6 +13,7 @@ from ..runs.contents import Unreadable
 from ..runs.run import Run
 from ..runs.store import Store
 from ..study.experiment import title
+from ..study.numbers import span
 from .cards import Recipe
 
 TABLE = jinja2.Environment(autoescape=True, trim_blocks=True).from_string("""\
@@ -79,16 +80,12 @@ def in_words(page: dict, store: Store) -> str:
     if len(made) > 5:  # a page about other pages: they say it
         datasets = dict.fromkeys(what.split(",")[0] for what in made)
         return f"small runs of other pages, on {', '.join(datasets)}"
-    return "; ".join(f"{what}, {_range(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
+    return "; ".join(f"{what}, {span(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
                      for what, about in made.items())
 
 
 def _data(config):
     return title({"dataset": config.dataset}, ["dataset"])
-
-
-def _range(values: set[int]) -> str:
-    return f"{min(values):,}" + (f" to {max(values):,}" if len(values) > 1 else "")
 
 
 def runs(pages: dict[str, dict], stores: Iterable[Store]) -> list[tuple[Run, list[str]]]:

@@ -40,10 +40,12 @@ def test_the_readers_settings_stay_out(one_page, tmp_path):
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    (tmp_path / "docutils").write_text("[general]\nraw_enabled: no\n")
     (tmp_path / "rc").write_text("text.usetex: True\nbackend: Agg\n")
     theirs = {"MPLBACKEND": "Agg", "MATPLOTLIBRC": str(tmp_path / "rc"), "IPYTHONDIR": str(tmp_path / "ipython"),
               "JUPYTER_PATH": str(tmp_path / "jupyter"), "PYTHONWARNINGS": "error", "LC_ALL": "C", "PYTHONUTF8": "0",
-              "PYTHONCOERCECLOCALE": "0", "PYTHONSTARTUP": "/nowhere", "PYTHONIOENCODING": "ascii"}
+              "PYTHONCOERCECLOCALE": "0", "PYTHONSTARTUP": "/nowhere", "PYTHONIOENCODING": "ascii",
+              "PYTHONOPTIMIZE": "2", "DOCUTILSCONFIG": str(tmp_path / "docutils")}
     process = build_elsewhere(one_page, environment=theirs)
     printed, complaints = process.communicate(timeout=250)
     assert process.returncode == 0, printed + complaints

@@ -28,6 +28,7 @@ const STYLE = `
 `;
 
 const ORANGE = [216, 96, 43], BLUE = [47, 134, 193]; // --plus and --minus
+const PATIENCE = 12; // milliseconds of work before the page may answer again
 
 /** An element that reads its data from a JSON block inside it, and shows the still picture there until it has begun. */
 class LiveElement extends HTMLElement {
@@ -54,6 +55,14 @@ class LiveElement extends HTMLElement {
     this.waiting ??= requestAnimationFrame(() => {
       this.waiting = undefined;
       this.draw();
+    });
+  }
+
+  /** Finish a drawing a few rows at a time, so that the page answers in between, and show it. */
+  refine(drawing) {
+    this.later = setTimeout(() => {
+      if (drawing.work(PATIENCE)) this.show(drawing);
+      else this.refine(drawing);
     });
   }
 }
