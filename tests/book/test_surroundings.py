@@ -162,6 +162,18 @@ def test_the_book_is_served(tmp_path, capsys):
     assert f"http://localhost:{port}" in capsys.readouterr().out
 
 
+def test_a_browser_that_went_away_is_no_fault(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with serve.reserved(str(port)) as server:
+        for fault in (BrokenPipeError, ConnectionResetError, ValueError):
+            try:
+                raise fault
+            except fault:
+                server.handle_error(None, ("127.0.0.1", 1))
+    assert capsys.readouterr().err.count("Traceback") == 1
+
+
 def test_a_notebook_of_the_book_that_is_none_is_named(one_page, capsys):
     (one_page / "book" / "01-good.ipynb").write_text("{")
     with pytest.raises(UserError, match="01-good.ipynb is not a notebook"):

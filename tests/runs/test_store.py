@@ -152,3 +152,8 @@ def test_progress_is_reported_to_who_asks(tmp_path):
     assert seen[-1][0] == 1
     assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
     assert runs.Run(tmp_path / TINY.hash).status == "done"
+
+
+def test_a_run_goes_on_where_nobody_can_watch_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GONLIB_PROGRESS", str(tmp_path / "nowhere"))
+    assert Store(tmp_path / "store").run(TINY.replace(epochs=1, train_images=32)).status == "done"
