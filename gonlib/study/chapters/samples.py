@@ -10,7 +10,7 @@ from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, mean_image, nearest
 from ..numbers import Html, conditions, linked, say
-from ..pictures import begun, how_far
+from ..pictures import begun, how_far, learned
 from ..pictures import mean_image as pictures_mean
 
 SHOWN = 16  # samples kept as pictures
@@ -89,7 +89,7 @@ def lengths(runs: pd.DataFrame) -> list[Html]:
     for one in there.itertuples():
         if one.hash not in set(sampled.hash):
             lines.append(say("{}, {}: {}, not sampled yet.", one.row, one.column, how_far(one)))
-        elif (yard := pictures_mean(one.run)) is not None and one.test_error >= yard:
+        elif (yard := pictures_mean(one.run)) is not None and not learned(one.run):
             lines.append(say("{}, {}: this short run has not learned its pictures: its error is {}, the mean image's {}.",
                              one.row, one.column, f"{one.test_error:.1f}", f"{yard:.1f}"))
     return lines
