@@ -29,13 +29,18 @@ def style():
         svg.show_as_html(shell)
 
 
-def show_images(images, titles=None, per_row=None, size=0.9, labels=None):
-    """Draw images (N, C, H, W), floats in [0, 1] or uint8, in rows; or {row title: images}, or pairs of these; the figure,
-    or None if there is nothing to show.
+def show_images(images, titles=None, per_row=None, size=0.9, labels=None, runs=()):
+    """Draw images in rows; returns the figure, or None if there is nothing to show.
 
-    `titles` stand above the images of the first row, `labels` (for a single tensor) left of the rows. `size` is an
-    image's width in inches; they are smaller where that would be wider than the page.
+    Args:
+        images: (N, C, H, W), floats in [0, 1] or uint8; or {row title: images}, or `kept.Rows`, which know their runs.
+        titles: Above the images of the first row.
+        per_row: Images in a row, of a single tensor.
+        size: An image's width in inches; they are smaller where that would be wider than the page.
+        labels: Left of the rows, of a single tensor.
+        runs: Those whose models made the images, as for `svg.remember`.
     """
+    runs = getattr(images, "runs", runs)
     if not isinstance(images, torch.Tensor):
         pairs = list(images.items() if isinstance(images, dict) else images)
         if not pairs:
@@ -62,6 +67,7 @@ def show_images(images, titles=None, per_row=None, size=0.9, labels=None):
             axis.set_title(titles[i], fontsize=9, pad=3)
         if labels and i % per_row == 0:
             axis.set_ylabel(labels[i // per_row], rotation=0, ha="right", va="center", fontsize=9)
+    svg.remember(fig, runs)
     return fig
 
 
@@ -216,4 +222,5 @@ def plot_points(frame, x, y="test_error", labels=None, label="summed squared err
         place = {"xytext": (4, 5), "va": "bottom"} if number % 2 else {"xytext": (4, -5), "va": "top"}
         ax.annotate("" if labels is None else labels[i], (row[x], row[y]), textcoords="offset points", fontsize=8, **place)
     ax.set(xlabel=x, ylabel=label, xscale="log", yscale="log")
+    svg.remember(ax.figure, known)
     return ax

@@ -3,9 +3,11 @@
 import io
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -95,10 +97,12 @@ def _inline(svg: str) -> str:
     return re.sub(r"<svg [^>]*>", head, svg, count=1).replace("\n", " ")
 
 
-def remember(figure, frame) -> None:
-    """Note that a figure shows the runs of a frame with their names in a column `hash`."""
-    if "hash" in frame:
-        figure.runs = dict.fromkeys([*getattr(figure, "runs", {}), *frame.hash])
+def remember(figure: plt.Figure, runs: pd.DataFrame | Iterable[str]) -> None:
+    """Note that a figure shows some runs: given by name, or in a frame with their names in a column `hash`."""
+    if isinstance(runs, pd.DataFrame):
+        there = runs[runs.run.notna()] if "run" in runs else runs
+        runs = there.hash if "hash" in there else ()
+    figure.runs = dict.fromkeys([*getattr(figure, "runs", {}), *runs])
 
 
 def _data(figure):
