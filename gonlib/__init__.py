@@ -3,7 +3,11 @@
 The names below are loaded when they are first used, so that the command line starts without torch.
 """
 
+import getpass
 import importlib
+import os
+import tempfile
+from pathlib import Path
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -11,6 +15,21 @@ _HOMES = {
     "Config": "training.config", "evaluate": "training.evaluation", "load_model": "training.saved", "train": "training.loop",
 }
 __all__ = sorted(_HOMES)
+
+
+def _settle():
+    """Give what PyTorch and Matplotlib ask for when they are imported, where a container's user has no name or no home."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"uid-{os.getuid()}"
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(Path(tempfile.gettempdir()) / f"gonlib-home-of-{os.getuid()}")
+
+
+_settle()
 
 
 def __getattr__(name):

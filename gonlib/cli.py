@@ -1,7 +1,6 @@
 """The command line: python -m gonlib run|status|why|merge|migrate|book|bench."""
 
 import argparse
-import getpass
 import importlib
 import json
 import math
@@ -12,7 +11,6 @@ import tempfile
 import time
 import traceback
 import warnings
-from pathlib import Path
 
 from .errors import UserError, from_system, shortened, unknown
 from .files import given_path
@@ -57,15 +55,7 @@ def main(argv=None):
 
 
 def _settle():
-    """Give what libraries ask for when they are imported, where the system has it not; end warnings that are errors."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        os.environ["USER"] = f"uid-{os.getuid()}"
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = str(Path(tempfile.gettempdir()) / f"gonlib-home-of-{os.getuid()}")
+    """Put warnings back that the reader has made errors: libraries give them when they are imported."""
     if os.environ.pop("PYTHONWARNINGS", None):
         warnings.resetwarnings()
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
@@ -218,7 +208,7 @@ def status_command(args):
     from .runs.store import local_store, recorded_store
     from .study import status
 
-    planned = status.plan(args.experiments, args.profile, args.parameters)
+    planned = status.plan(args.experiments, args.profile, args.parameters, lenient=True)
     found = status.status(planned, [local_store(), recorded_store()], _device(args))
     print(json.dumps(found, indent=1) if args.json else status.as_text(found))
 
@@ -235,7 +225,7 @@ def why_command(args):
         print(line)
     targets = [target for target in args.targets if target not in notebooks]
     if targets:
-        planned = status.plan([], args.profile, args.parameters)
+        planned = status.plan([], args.profile, args.parameters, lenient=True)
         print(status.why(targets, planned, [local_store(), recorded_store()], _device(args)))
 
 

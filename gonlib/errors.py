@@ -52,6 +52,16 @@ def from_system(fault: OSError, place: object) -> UserError:
     return UserError(f"{path} cannot be read or written: {what}.")
 
 
+def duration(seconds: float) -> str:
+    """Seconds in words: 12 s, 3 min 05 s, 2 h 10 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
 def shortened(text: str, longest: int = 200) -> str:
     """A text that is at most about `longest` characters, its middle left out if need be."""
     if len(text) <= longest:

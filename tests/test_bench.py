@@ -8,23 +8,26 @@ import pytest
 import torch
 
 from gonlib import cli
-from gonlib.bench import measure
+from gonlib.bench import encoding, goals, measure, steps, timing
 from gonlib.bench import recorded as speed
+from gonlib.data import as_float
+from gonlib.method.models import build
 from gonlib.runs import provenance
+from gonlib.training.config import Config
 
 matplotlib.use("agg")
-ROW = dict.fromkeys(measure.COLUMNS, 1.0)
+ROW = dict.fromkeys(timing.COLUMNS, 1.0)
 
 
 def rows(*found):
     """A table of (case, variant, batch, ms) as measured on the CPU."""
     fields = ("case", "variant", "batch", "ms")
-    return pd.DataFrame([ROW | dict(zip(fields, row, strict=True)) | {"device": "cpu"} for row in found])[measure.COLUMNS]
+    return pd.DataFrame([ROW | dict(zip(fields, row, strict=True)) | {"device": "cpu"} for row in found])[timing.COLUMNS]
 
 
 def test_works_take_turns_and_their_medians_are_of_single_calls(monkeypatch):
     clock, calls = [0.0], []
-    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
 
     def work(name, seconds):
         def call():
@@ -33,7 +36,7 @@ def test_works_take_turns_and_their_medians_are_of_single_calls(monkeypatch):
 
         return call
 
-    found = measure.interleaved({"slow": work("slow", 0.04), "fast": work("fast", 0.01)}, "cpu", seconds=0.3)
+    found = timing.interleaved({"slow": work("slow", 0.04), "fast": work("fast", 0.01)}, "cpu", seconds=0.3)
     assert found["slow"] == pytest.approx((40, 0))
     assert found["fast"] == pytest.approx((10, 0))
     assert "".join(name[0] for name in calls) == "ss" + "ff" + "sff" * 5  # warm-up, one timed call, then turns
@@ -41,17 +44,17 @@ def test_works_take_turns_and_their_medians_are_of_single_calls(monkeypatch):
 
 def test_peak_memory_is_what_a_call_adds():
     kept = torch.ones(2**20)
-    peak = measure.peak_mib(lambda: (kept + 1).mul(2).sum(), "cpu")
+    peak = timing.peak_mib(lambda: (kept + 1).mul(2).sum(), "cpu")
     assert 8 <= peak < 8.1
 
 
 def test_a_step_is_measured_in_all_variants(monkeypatch):
-    monkeypatch.setitem(measure.CASES, "tiny", (1, {"size": 8, "latents": 4, "filters": 2}))
-    (found,) = measure.steps("cpu", ["tiny"], (4,), seconds=0.01)
+    monkeypatch.setitem(steps.CASES, "tiny", (1, {"size": 8, "latents": 4, "filters": 2}))
+    (found,) = steps.steps("cpu", ["tiny"], (4,), seconds=0.01)
     assert [row["variant"] for row in found] == ["reference", "exact", "decoder alone"]
-    assert all(list(row) == measure.COLUMNS and row["ms"] > 0 and row["peak_mib"] > 0 for row in found)
+    assert all(list(row) == timing.COLUMNS and row["ms"] > 0 and row["peak_mib"] > 0 for row in found)
     assert found[0]["times_faster_than_reference"] == 1
-    step = measure.step_of("exact", "tiny", 4, "cpu")
+    step = steps.step_of("exact", "tiny", 4, "cpu")
     before = [p.clone() for p in step.run.model.parameters()]
     for _ in range(9):  # more than an epoch
         step()
@@ -60,23 +63,23 @@ def test_a_step_is_measured_in_all_variants(monkeypatch):
 
 
 def test_the_matrix_encodes_like_the_model():
-    model = measure.build(measure.Config(size=8, latents=4, filters=2), 1).eval()
+    model = build(Config(size=8, latents=4, filters=2), 1).eval()
     images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8)
     with model.evaluating("population"):
-        expected = model.encode(measure.as_float(images))
-    found = measure._by_matrix(model)(images)
+        expected = model.encode(as_float(images))
+    found = encoding._by_matrix(model)(images)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_several_at_once_are_for_a_gpu():
-    assert list(measure.at_once("cpu")) == []
+    assert list(steps.at_once("cpu")) == []
 
 
 def test_goals_compare_the_fastest_form():
     case = "training step: conv 32/16"
     table = rows((case, "reference", 64, 30), (case, "exact", 64, 20), (case, "exact, compiled", 64, 10),
                  (case, "autoencoder, compiled", 64, 8))
-    found = {words: (value, least) for words, value, least in measure.goals(table)}
+    found = {words: (value, least) for words, value, least in goals.goals(table)}
     assert found == {"conv 32/16 step against the reference": (3.0, 2.0),
                      "conv 32/16 step against the autoencoder, both compiled": (0.8, 1 / 1.1)}
 
@@ -99,7 +102,7 @@ def test_the_command_writes_and_records(recorded, capsys):
     assert "met     conv 32/16 step against the reference: 2.50 times faster, wanted 2.00" in printed
     copy = recorded / "book" / "results" / "bench-cpu.csv"
     assert copy.read_text() == out.read_text()
-    assert list(pd.read_csv(out).columns) == measure.COLUMNS
+    assert list(pd.read_csv(out).columns) == timing.COLUMNS
     facts = json.loads(copy.with_suffix(".json").read_text())
     assert {"device", "cores", "threads", "versions", "load", "seconds", "source", "started"} == set(facts)
     assert facts["versions"]["torch"] in speed.conditions("cpu")

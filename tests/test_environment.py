@@ -129,7 +129,8 @@ def test_make_tells_a_quote_without_a_partner(checkout, monkeypatch, capsys):
 
 
 def test_the_readers_settings_of_python_and_pip_stay_out(checkout):
-    theirs = {"PYTHONPATH": "/x", "PYTHONHOME": "/x", "PYTHONWARNINGS": "error", "PIP_USER": "1", "PIP_TARGET": "/x"}
+    theirs = {"PYTHONPATH": "/x", "PYTHONHOME": "/x", "PYTHONWARNINGS": "error", "PYTHONDONTWRITEBYTECODE": "1",
+              "PIP_USER": "1", "PIP_TARGET": "/x"}
     kept = {"PIP_INDEX_URL": "https://mirror.example/simple"}
     _, environment = json.loads(make("book", cwd=checkout, env=os.environ | theirs | kept).stdout)
     assert {name: environment.get(name) for name in theirs} == dict.fromkeys(theirs) | {"PIP_USER": "0"}
@@ -183,9 +184,9 @@ def test_what_contributors_are_told_is_there():
     for target in set(re.findall(r"\bmake (\w+)", text)):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    check = MAKEFILE.partition("\ncheck:")[2].partition("\n\n")[0]
+    lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
     for tool in [hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in hooks]:
-        assert f"$(VENV)/bin/{tool}" in check
+        assert f"$(VENV)/bin/{tool}" in lint
 
 
 @pytest.mark.parametrize("cpu, expected", [("", None), ("avx2", "ATEN_CPU_CAPABILITY=avx2"),

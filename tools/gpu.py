@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from gonlib import cli
-from gonlib.bench import measure
+from gonlib.bench import measure, steps
 from gonlib.data import as_float
 from gonlib.method.normalisation import batchnorms
 from gonlib.runs import engines
@@ -50,7 +50,7 @@ COMPILABLE = ("origin", "origin, cotangents", "no normalisation", "siren", "deta
 
 @functools.cache
 def images(device):
-    return measure.noise_images(1, 16, 70, device)
+    return steps.noise_images(1, 16, 70, device)
 
 
 def run_of(rule, device, form):

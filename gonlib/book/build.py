@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import files
-from ..errors import UserError
+from ..errors import UserError, duration
 from ..runs.provenance import repository_root
 from ..runs.store import local_store
 from . import pages, serve, used
 from .execution import Execution
 from .notebooks import Notebook, about_executed, plan, toc_names
-from .timings import duration
 
 MARK = ".gonlib-book"  # in a build folder: what lies there under the names below was made by a build
 OURS = ("html", "notebooks", "running", "book-src", "jupyter-book", "jupyter-book.log", "pages.json", "timings.json")

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..study import paper, registry
 from ..study.judging import by_column, done, where
-from ..study.ledger import KEY, RULES, SIGNS, VERDICTS, Judgement, Ledger, Verdict
+from ..study.ledger import KEY, RULES, SIGNS, VERDICTS, WORDS, Judgement, Ledger, Verdict
 from ..study.numbers import Html, number, reached, say
 
 # The chapter that looks at each claim.
@@ -21,7 +21,8 @@ ROWS = {
     "C1": ("GON", "AE", "Tied AE", "1 step, detached"), "C2": ("GON", "10 steps, detached", "10 steps", "GLO"),
     "C3": ("GON", "1 step, detached"), "C4": ("GON", "10 steps"), "C5": ("GON", "1 step, detached", "10 steps, detached"),
 }
-VERBS = {"holds": "hold", "fails": "fail", "mixed": "are mixed", "not yet run": "have not been run yet"}
+VERBS = {"holds": "hold", "fails": "fail", "mixed": "are mixed", "undecided": "are too close to call",
+         "not yet run": "have not been run yet"}
 
 
 def main(judgement: Judgement) -> Verdict:
@@ -31,18 +32,15 @@ def main(judgement: Judgement) -> Verdict:
 
 def in_short(ledger: Ledger) -> list[Html]:
     """Which claims have which verdict, from the paper's data, each linked to its card."""
-    told = []
-    for verdict in VERDICTS:
-        found = [one for one in ledger.judgements if main(one).verdict == verdict]
-        links = [say('<a href="#{}">{}</a> {}{}', one.full.claim.lower(), one.full.claim, paper.TOPICS[one.full.claim],
-                     _so_far(one)) for one in found]
-        if links:
-            told.append(say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict], Html(", ").join(links)))
-    return told
-
-
-def _so_far(judgement):
-    return " (so far)" if main(judgement).scope == "part" else ""
+    told, counted = [], {verdict: [] for verdict in VERDICTS}
+    for one in map(main, ledger.judgements):
+        link = say('<a href="#{}">{}</a> {}', one.claim.lower(), one.claim, paper.TOPICS[one.claim])
+        if one.scope == "exact":
+            told.append(say("<strong>Checked without runs</strong>, as mathematics: {}: {}.", link, one.label))
+        else:
+            counted[one.verdict].append(say("{}{}", link, " (so far)" if one.scope == "part" else ""))
+    return [say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict], Html(", ").join(links))
+            for verdict, links in counted.items() if links] + told
 
 
 def cards(ledger: Ledger) -> Html:
@@ -53,7 +51,7 @@ def cards(ledger: Ledger) -> Html:
               "part": one.part if one.part is not main(one) and one.part.verdict != "not yet run" else None,
               "beside": beside(one.full.claim, table1)} for one in ledger.judgements]
     counts = {verdict: sum(one["verdict"].verdict == verdict for one in shown) for verdict in VERDICTS}
-    return Html(PAGE.render(claims=shown, counts=counts, signs=SIGNS, key=KEY))
+    return Html(PAGE.render(claims=shown, counts=counts, signs=SIGNS, words=WORDS, key=KEY))
 
 
 def beside(claim: str, table1: pd.DataFrame) -> list[Html]:
@@ -84,7 +82,7 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <label><input type="radio" name="claims" class="all" checked> all {{ claims | length }}</label>
 {% for verdict, count in counts.items() if count %}
 <label><input type="radio" name="claims" class="{{ verdict.replace(" ", "-") }}">
-{{ signs[verdict] }} {{ verdict }} ({{ count }})</label>
+{{ signs[verdict] }} {{ words.get(verdict, verdict) }} ({{ count }})</label>
 {% endfor %}
 </fieldset>
 {% for one in claims %}

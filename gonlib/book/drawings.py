@@ -55,12 +55,12 @@ def plot_classes(points, ax=None):
 
 
 def show_snapshots(run, originals=None, rows=8, images=12):
-    """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8); returns the figure."""
+    """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8)."""
     shots, when = run.snapshots
     keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
     label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
     top = {} if originals is None else {"images": originals[:images]}
-    return show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55, runs=[run.hash])
+    show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55, runs=[run.hash])
 
 
 def _seconds(value):
@@ -118,18 +118,18 @@ def plot_histograms(runs):
 
 
 def show_paths(runs, *ways, pairs=3):
-    """Draw the paths kept with runs (rows of `experiment.collect`), a row for each pair and way; returns the figure."""
+    """Draw the paths kept with runs (rows of `experiment.collect`), a row for each pair and way."""
     rows = kept.Rows()
     for run in runs[runs.state == "done"].itertuples():
         strips = {way: strip for way in ways if (strip := kept.pictures(run.run, way)) is not None}
         for pair in range(pairs):
             for way, strip in strips.items():
                 rows.put(f"{run.column} {pair + 1}, {way}", strip.view(-1, FRAMES, *strip.shape[1:])[pair], run.run)
-    return show_images(kept.alike(rows), size=0.62)
+    show_images(kept.alike(rows), size=0.62)
 
 
 def show_known(runs, *ways):
-    """Draw for each known change of each run the true views ("truth") and the paths of these names; returns the figure."""
+    """Draw for each known change of each run the true views ("truth") and the paths of these names."""
     rows = kept.Rows()
     for run in runs[runs.state == "done"].itertuples():
         strip, table = kept.pictures(run.run, "known"), kept.table(run.run, "smoothness")
@@ -138,7 +138,7 @@ def show_known(runs, *ways):
             names = [(change, way) for change in table.change.unique() for way in ("truth", *table.path.unique())]
             for (change, way), block in zip(names, blocks, strict=True):
                 rows.put(f"{run.column}, {change}\n{way}", block if way in ways else None, run.run)
-    return show_images(kept.alike(rows), size=0.55)
+    show_images(kept.alike(rows), size=0.55)
 
 
 def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "GON")):

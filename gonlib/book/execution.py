@@ -14,10 +14,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import UserError
+from ..errors import UserError, duration
 from . import kernel, used
 from .notebooks import Notebook, about_executed, save_executed, source_digest, without_error_notes
-from .timings import Timings, duration, progress_bar
+from .timings import Timings, progress_bar
 
 AT_ONCE = 4  # at most: each kernel needs about a gigabyte of memory
 

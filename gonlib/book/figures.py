@@ -6,9 +6,11 @@ import textwrap
 import matplotlib.pyplot as plt
 import seaborn as sns
 import torch
+from IPython.display import display
 from matplotlib.ticker import MaxNLocator
 
 from . import page, svg
+from .grids import arrange
 
 # One colour per kind of model through the whole book (Okabe-Ito, readable for colour-blind eyes).
 COLOURS = {
@@ -18,7 +20,6 @@ COLOURS = {
 DASHES = {"AE": (5, 1.5), "VAE": (5, 1.5), "Tied AE": (1, 1), "1 step, detached": (3, 1, 1, 1), "10 steps": (6, 2, 2, 2),
           "10 steps, detached": (2, 2), "GLO": (8, 2)}  # of lines that may lie on each other
 OTHERS = ("", (5, 1.5), (1, 1), (3, 1, 1, 1))  # the dashes of what is no kind of model, in turn
-WIDTH = 6.4  # inches: no grid of pictures is wider
 
 
 def style():
@@ -29,53 +30,11 @@ def style():
         svg.show_as_html(shell)
 
 
-def show_images(images, titles=None, per_row=None, size=0.9, labels=None, runs=()):
-    """Draw images in rows; returns the figure, or None if there is nothing to show.
-
-    Args:
-        images: (N, C, H, W), floats in [0, 1] or uint8; or {row title: images}, or `kept.Rows`, which know their runs.
-        titles: Above the images of the first row.
-        per_row: Images in a row, of a single tensor.
-        size: An image's width in inches; they are smaller where that would be wider than the page.
-        labels: Left of the rows, of a single tensor.
-        runs: Those whose models made the images, as for `svg.remember`.
-    """
-    runs = getattr(images, "runs", runs)
-    if not isinstance(images, torch.Tensor):
-        pairs = list(images.items() if isinstance(images, dict) else images)
-        if not pairs:
-            return None
-        labels, per_row = [label for label, _ in pairs], max(len(strip) for _, strip in pairs)
-        images = torch.cat([as_cpu(strip) for _, strip in pairs])
-    images = as_cpu(images)
-    per_row = per_row or min(len(images), 12)
-    labels = [textwrap.fill(str(label), 16) for label in labels or ()]
-    left = 0.085 * max((len(line) for label in labels for line in label.split("\n")), default=0)
-    size = min(size, (WIDTH - left) / per_row)
-    rows, high = math.ceil(len(images) / per_row), size * images.shape[-2] / images.shape[-1]
-    row = high + (0.05 if labels else 0.0)  # a gap: what belongs together is a row
-    above = 0.22 if titles else 0.0
-    fig = plt.figure(figsize=(left + size * per_row, row * rows + above), layout="none")
-    wide, tall = fig.get_size_inches()
-    for i in range(rows * per_row):
-        x, y = left + size * (i % per_row), tall - above - row * (i // per_row) - high
-        place = x / wide, y / tall, 0.96 * size / wide, 0.96 * high / tall
-        axis = fig.add_axes(place, xticks=[], yticks=[], frame_on=False)
-        if i < len(images):
-            _picture(axis, images[i], size)
-        if titles is not None and i < min(per_row, len(titles)):
-            axis.set_title(titles[i], fontsize=9, pad=3)
-        if labels and i % per_row == 0:
-            axis.set_ylabel(labels[i // per_row], rotation=0, ha="right", va="center", fontsize=9)
-    svg.remember(fig, runs)
-    return fig
-
-
-def _picture(axis, image, size):
-    """Draw an image (C, H, W) that is `size` inches wide: with its own pixels, or fewer if it has more than one can see."""
-    fewer = max(image.shape[-1] // math.ceil(250 * size), 1)
-    picture = torch.nn.functional.avg_pool2d(image, fewer).permute(1, 2, 0).numpy()
-    axis.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
+def show_images(images, **options):
+    """Show images in rows under the cell, as `grids.arrange` arranges them; nothing if there are none."""
+    made = arrange(images, **options)
+    if made is not None:
+        display(made)
 
 
 def signed(images):
@@ -87,12 +46,6 @@ def signed(images):
     values = values / values.abs().amax((1, 2), keepdim=True).clamp(min=1e-30)
     colours = plt.get_cmap("RdBu_r")((values.numpy() + 1) / 2)[..., :3]
     return torch.from_numpy(colours).permute(0, 3, 1, 2).float()
-
-
-def as_cpu(images):
-    """Images as floats in [0, 1] on the CPU."""
-    images = images.detach().cpu()
-    return (images.float() / 255 if images.dtype == torch.uint8 else images.float()).clamp(0, 1)
 
 
 def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squared error per image", log=True, ax=None):
@@ -147,7 +100,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     names = list(dict.fromkeys(curves[panel]))
     per_row = per_row or (2 if len(names) in (2, 4) else min(3, len(names)))
     rows = math.ceil(len(names) / per_row)
-    size = (min(max(2.3 * per_row, 4.8), WIDTH), 2.2 * rows + 0.4) if len(names) > 1 else None  # None: the usual
+    size = (min(max(2.3 * per_row, 4.8), svg.WIDTH), 2.2 * rows + 0.4) if len(names) > 1 else None  # None: the usual
     fig, axes = plt.subplots(rows, per_row, figsize=size, sharex=True, sharey=share, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         plot_curves(curves[curves[panel] == name], ax=axis, **options)
@@ -170,7 +123,7 @@ def plot_gap(curves, panel="column"):
     """Test (solid) and training error (dashed), and below it the gap between them, a panel per data set; the figure."""
     names = list(dict.fromkeys(curves[panel]))
     curves = curves.assign(gap=curves.test_error - curves.train_error)
-    size = min(max(2.3 * len(names), 4.8), WIDTH), 4.2
+    size = min(max(2.3 * len(names), 4.8), svg.WIDTH), 4.2
     fig, axes = plt.subplots(2, len(names), figsize=size, sharex="col", squeeze=False)
     for (top, bottom), name in zip(axes.T, names, strict=True):
         part = curves[curves[panel] == name]

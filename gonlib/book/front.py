@@ -10,14 +10,15 @@ from ..runs import kept
 from ..runs.run import Run
 from ..study import registry
 from ..study.judging import compare, done, where
-from ..study.ledger import VERDICTS, Verdict, judge_all
+from ..study.ledger import VERDICTS, WORDS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
 from ..study.numbers import Html, linked, number, reached, say
 from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2, TOPICS
 from ..study.pictures import learned
+from .claims import main
 from .live import recorded_for, written_digits
 
-PLURAL = {"holds": "hold", "fails": "fail"}
+PLURAL = WORDS | {"holds": "hold", "fails": "fail"}
 SHOWN = 8  # images of a data set
 
 
@@ -25,21 +26,22 @@ def tiles() -> Html:
     """The claims as tiles that open their rows of the ledger: what runs on the paper's data say, finished or on the way."""
     found, counts = [], dict.fromkeys(VERDICTS, 0)
     tile = Html('<li><a class="tile {}" href="22-ledger.html#claim-{}" title="{}: {}"><b>{}</b> {}<span>{}</span></a></li>')
-    for full, part, _ in judge_all(list(CLAIMS), {}):
-        shown = part if full.verdict == "not yet run" else full
+    for shown in map(main, judge_all(list(CLAIMS), {})):
         claim, kind = shown.claim, shown.verdict.replace(" ", "-")
-        counts[shown.verdict] += 1
+        counts[shown.verdict] += shown.scope != "exact"
         found.append(tile.format(kind, claim, CLAIMS[claim][0], shown.label, claim, TOPICS[claim], _in_short(shown)))
     total = ", ".join(f"{count} {PLURAL.get(verdict, verdict)}" for verdict, count in counts.items() if count)
-    return say('<ul class="tiles">{}</ul><p class="note">{}. <em>So far</em>: from runs that are still to be trained '
-               "longer. <em>In part</em>: not on all of the paper's data sets or settings.</p>", Html("").join(found), total)
+    return say('<ul class="tiles">{}</ul><p class="note">{}; the last is mathematics and needs no runs. <em>So far</em>: '
+               "from runs that are still to be trained longer. <em>In part</em>: not on all of the paper's data sets or "
+               "settings.</p>", Html("").join(found), total)
 
 
 def _in_short(verdict: Verdict) -> str:
     """The verdict in a word or two."""
+    word = WORDS.get(verdict.verdict, verdict.verdict)
     if verdict.verdict == "not yet run" or verdict.scope == "exact":
-        return verdict.verdict
-    return f"{verdict.verdict} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
+        return word
+    return f"{word} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
 
 
 def pictures() -> kept.Rows:
@@ -71,9 +73,9 @@ def _page(name, text):
 
 def _verdict(claim):
     """What the ledger says of a claim, as a verb of a sentence and a link to its row."""
-    full, part, _ = judge_all([claim], {})[0]
-    shown = part if full.verdict == "not yet run" else full
-    word = {"mixed": "is mixed", "not yet run": "is not yet run"}.get(shown.verdict, shown.verdict)
+    shown = main(judge_all([claim], {})[0])
+    word = WORDS.get(shown.verdict, shown.verdict)
+    word = word if shown.verdict in ("holds", "fails") else f"is {word}"
     return say('<a href="22-ledger.html#claim-{}">{} {}</a>', claim, word, shown.part)
 
 

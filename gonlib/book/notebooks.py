@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError, unknown
-from ..study.parameters import example_of, read, split_names
+from ..study.parameters import example_of, read, refuse_twice, split_names
 from ..study.profiles import ALIASES, load_profile, parameters
 
 
@@ -54,6 +54,8 @@ def plan(book: Path, profile: str, params: Iterable[tuple[str, str]] = (), names
     fixed = {"profile": profile} | ({"device": device} if device else {})
     for notebook in chosen:
         notebook.values = _values(notebook, groups, fixed, params)
+        if params:
+            _try(notebook, profile, {ALIASES.get(name, name) for name, _ in params} | {name for name, _ in params})
     return chosen
 
 
@@ -70,8 +72,24 @@ def _values(notebook, groups, fixed, params):
     mine = {name: value for name, value in groups.get(notebook.key, {}).items() if name in known}
     values = parameters(groups | {notebook.key: mine}, notebook.key, overrides, known)
     for name, value in values.items():
-        _check(name, value)
+        _check(name, value, known[name])
     return values
+
+
+def _try(notebook, profile, names):
+    """`UserError` if the experiments of a page cannot take the values of some of its parameters."""
+    from ..study.registry import EXPERIMENTS  # here: it loads torch, which building the pages alone does not need
+
+    given = {name: value for name, value in notebook.values.items() if name in names and value is not None}
+    more = given.pop("overrides", {})
+    refuse_twice(more, notebook.declared)
+    mine = [e for name, e in EXPERIMENTS.items() if name == notebook.key or name.startswith(f"{notebook.key}-")]
+    known = {name for e in mine for name in e.parameters}
+    for name in more:
+        if mine and name not in known:
+            raise unknown("parameter in overrides", name, known)
+    for e in mine:
+        e.expand(profile, **{name: value for name, value in (given | more).items() if name in e.parameters})
 
 
 def toc_names(book: Path) -> list[str]:
@@ -121,14 +139,14 @@ def _named_after(path):
     return load_source(path).get("metadata", {}).get("after", [])
 
 
-def _check(name, value):
-    """`UserError` if the value is not one that a run could have under this name."""
+def _check(name, value, default):
+    """`UserError` if the value is not one that a run could have under this name, or a page in place of its `default`."""
     from ..data.registry import check_name
     from ..training.config import Config, check_field  # here: they load torch, which building the pages alone does not need
     from ..training.forms import check_device
 
     known = Config.__dataclass_fields__.get(name)
-    if name in ("dataset", "datasets") and value is not None:
+    if name.endswith(("dataset", "datasets")) and value is not None:
         for one in split_names(value):
             check_name(one)
     elif name == "device":
@@ -136,6 +154,8 @@ def _check(name, value):
     elif known and value is not None:
         for one in value if isinstance(value, list) else [value]:
             check_field(known, one)
+    elif type(default) in (int, float) and value <= 0 < default:
+        raise UserError(f"parameter {name} must be greater than 0, not {value}.")
 
 
 # --- the files ---

@@ -15,6 +15,7 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
 from ..errors import unknown
+from ..study.parameters import refuse_twice
 
 HEAD = "# Parameters\n"  # how papermill begins the cell that it puts behind the page's own parameters
 SET_TEXT = Text.set_text
@@ -73,6 +74,8 @@ class Watch:
 def refuse_unknown(before: list[str], cell: str) -> None:
     """Refuse a cell of injected parameters that assigns a name which none of the cells `before` it has assigned.
 
+    Refused, too, is one of the page's parameters within its `overrides`.
+
     Raises:
         UserError: Naming the parameter, and those that are like it.
     """
@@ -82,6 +85,9 @@ def refuse_unknown(before: list[str], cell: str) -> None:
     for name in assigned([cell]):
         if name not in known:
             raise unknown("parameter", name, assigned(before[-1:]))
+    for node in ast.parse(cell).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "overrides" and isinstance(node.value, ast.Dict):
+            refuse_twice({key.value: None for key in node.value.keys if isinstance(key, ast.Constant)}, known)
 
 
 def assigned(cells: Iterable[str]) -> list[str]:

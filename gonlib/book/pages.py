@@ -15,6 +15,8 @@ from pathlib import Path
 from .kernel import PACKAGE, environment
 from .notebooks import load_executed, load_source, source_digest, without_error_notes
 
+DRAWING = r"^((made|fig|ax) = | *(figures|drawings)\.show_)"  # lines of a cell that shows a picture, if there is one
+
 
 def build(root: Path, out: Path, names: list[str]) -> tuple[list[str], bool]:
     """Build `out`/html from `root`/book and the notebooks executed in `out`/notebooks, unless it is there already.
@@ -162,7 +164,7 @@ def readable(path: Path, executed: Path) -> dict:
 
 def _draws_nothing(cell: dict) -> bool:
     """Whether a cell's picture has nothing to show: of runs that are not recorded there is none."""
-    return not cell.get("outputs", True) and bool(re.search(r"^(made|fig|ax) = ", "".join(cell["source"]), re.MULTILINE))
+    return not cell.get("outputs", True) and bool(re.search(DRAWING, "".join(cell["source"]), re.MULTILINE))
 
 
 def _place_of_parameters(cells: list[dict]) -> int:
@@ -179,7 +181,7 @@ def _made_accessible(cell: dict) -> None:
         for kind in [kind for kind in data if kind.endswith("text/html")]:  # glued ones, too
             shown = "".join(data[kind])
             if alt:
-                shown = shown.replace('<svg role="img" class', f'<svg role="img" aria-label="{alt}" class', 1)
+                shown = shown.replace('role="img" class', f'role="img" aria-label="{alt}" class', 1)
             data[kind] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
 
 

@@ -12,6 +12,8 @@ import jinja2
 from ..runs.contents import Unreadable
 from ..runs.run import Run
 from ..runs.store import Store
+from ..study.experiment import title
+from ..study.numbers import span
 from .cards import Recipe
 
 TABLE = jinja2.Environment(autoescape=True, trim_blocks=True).from_string("""\
@@ -23,8 +25,8 @@ placeholder="GON, COIL-20, seed 1, ..."></label></p>
 <th scope="col"><button type="button">{{ head }}</button></th>
 {% endfor %}
 </tr></thead>
-{% for title, runs in groups.items() %}
-<tbody><tr class="group"><th scope="rowgroup" colspan="{{ heads | length }}">{{ title }}</th></tr>
+{% for group, runs in groups.items() %}
+<tbody><tr class="group"><th scope="rowgroup" colspan="{{ heads | length }}">{{ group }}</th></tr>
 {% for run in runs %}
 <tr id="run-{{ run.hash }}"><td>\
 <a class="number" href="runs.html#run-{{ run.hash }}" data-runs="{{ run.hash }}">{{ run.hash[:8] }}</a></td>\
@@ -71,19 +73,19 @@ def in_words(page: dict, store: Store) -> str:
     for link in links(page):
         for run in filter(None, map(store.named, link.runs)):
             config = run.config.replace(**link.asked)
-            what = f"{config.dataset}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
+            what = f"{_data(config)}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
             about = made.setdefault(what, {"steps": set(), "seeds": set()})
             about["steps"].add(min(config.end(run.end["images"])[1], run.reached.steps))
             about["seeds"].add(config.seed)
     if len(made) > 5:  # a page about other pages: they say it
         datasets = dict.fromkeys(what.split(",")[0] for what in made)
         return f"small runs of other pages, on {', '.join(datasets)}"
-    return "; ".join(f"{what}, {_range(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
+    return "; ".join(f"{what}, {span(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
                      for what, about in made.items())
 
 
-def _range(values: set[int]) -> str:
-    return f"{min(values):,}" + (f" to {max(values):,}" if len(values) > 1 else "")
+def _data(config):
+    return title({"dataset": config.dataset}, ["dataset"])
 
 
 def runs(pages: dict[str, dict], stores: Iterable[Store]) -> list[tuple[Run, list[str]]]:
@@ -115,19 +117,19 @@ def section(pages: dict[str, dict], stores: Iterable[Store], recipes: Mapping[st
     groups: dict[str, list[dict]] = {}
     for run, names in runs(pages, list(stores)):
         recipe = recipes.get(run.hash)
-        title = f"{recipe.title} ({recipe.profile})" if recipe else "Asked for by no table or figure of today"
-        groups.setdefault(title, []).append(_row(run, names, recipe))
+        group = f"{recipe.title} ({recipe.profile})" if recipe else "Asked for by no table or figure of today"
+        groups.setdefault(group, []).append(_row(run, names, recipe))
     if not groups:
         return "No number of this build links to a run."
-    groups = {title: sorted(rows, key=lambda row: (row["what"], row["config"]))
-              for title, rows in sorted(groups.items(), key=_place)}
+    groups = {group: sorted(rows, key=lambda row: (row["what"], row["config"]))
+              for group, rows in sorted(groups.items(), key=_place)}
     return TABLE.render(groups=groups, heads=HEADS, count=sum(map(len, groups.values())))
 
 
 def _place(group: tuple[str, list[dict]]) -> tuple[str, str]:
     """Where a group stands in the table: in the order of the chapters that show its runs first."""
-    title, rows = group
-    return min(page for row in rows for page in row["pages"]), title
+    name, rows = group
+    return min(page for row in rows for page in row["pages"]), name
 
 
 def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
@@ -135,7 +137,7 @@ def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
     config = {name: value for name, value in run.trajectory.to_dict().items() if name not in ("dataset", "seed")}
     texts = {
             "what": f"{recipe.row}, {recipe.column}, seed {run.config.seed}" if recipe
-            else run.config.dataset,
+            else f"{_data(run.config)}, seed {run.config.seed}",
             "config": ", ".join(f"{name} {value}" for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
             "epoch": f"{run.reached.epochs} of {max(recipe.epochs if recipe else 0, run.reached.epochs)}",

@@ -13,7 +13,8 @@ from ..method.model import Model
 from ..runs import kept
 from ..study.chapters.super_resolution import enlarge, render
 from ..study.measures import paths
-from .figures import as_cpu, show_images, signed
+from .figures import signed
+from .grids import arrange, as_cpu, source
 
 PLUS, MINUS, GREEN = "#d8602b", "#2f86c1", "#12a378"  # the colours of elements/page.js
 
@@ -80,7 +81,7 @@ def path(model: Model, a: Tensor, b: Tensor, frames: int = 7) -> str:
     """The ways between two images (1, C, H, W), a row for each."""
     found = paths(model, a, b, frames, 4 * a.shape[-1])
     rows = {name: found[key][:, 0] for name, key in (("slerp", "slerp"), ("lerp", "lerp"), ("cross-fade", "pixels"))}
-    return _picture(show_images(kept.alike(rows), size=0.9))
+    return source(arrange(kept.alike(rows)).as_image())
 
 
 def scatter(points: pd.DataFrame) -> str:

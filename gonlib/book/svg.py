@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from ..study.numbers import Html
@@ -18,6 +19,7 @@ INK = "#010203"  # drawn in the colour of the page's text
 THEMED = {"#0072b2": "blue", "#0173b2": "blue", "#d55e00": "red", "#009e73": "green", "#029e73": "green",
           "#6a51a3": "violet", "#4d4d4d": "grey"}
 PIXELS_PER_POINT, ON_PHONES = 1.45, 0.77  # how large a figure stands on a wide page, and at least on a narrow one
+WIDTH, PHONE = 6.4, 4.4  # inches of a wide page, and of one on which letters are still large enough on a phone
 MANY = 300  # marks of one kind, from which on they are an image: the page stays small
 SETTINGS = {
     "figure.figsize": (5.8, 3.4), "figure.constrained_layout.use": True, "figure.dpi": 160, "svg.fonttype": "none",
@@ -40,22 +42,70 @@ def show_as_html(shell: Any) -> None:
 
 
 def as_html(figure) -> Html:
-    """A figure as an SVG to stand in a page; below it, if it was drawn from runs, a link to their card."""
+    """A figure as an SVG to stand in a page, and if it is wide another for phones; then a link to the card of its runs.
+
+    The figure itself is narrow afterwards.
+    """
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             plain_ticks(axis)
-        for mark in axes.collections:
-            if isinstance(mark, QuadMesh | PathCollection) and _marks(mark) > MANY:
+        for mark in (*axes.collections, *axes.lines):
+            if isinstance(mark, QuadMesh | PathCollection | Line2D) and _marks(mark) > MANY:
                 mark.set_rasterized(True)
         for image in axes.images:
             if max(image.get_array().shape[:2]) <= MANY:  # its pixels as they are, enlarged by the browser
                 image.set_interpolation("none")
+    drawn = _drawing(figure)
+    if fit_phone(figure):
+        drawn = Html('<div class="wide">{}</div><div class="narrow">{}</div>').format(drawn, _drawing(figure))
+    return Html('<div class="drawn">{}{}</div>').format(drawn, data_link(getattr(figure, "runs", ())))
+
+
+def _drawing(figure):
     file = io.StringIO()
     figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.04, metadata={"Date": None})
-    return Html('<div class="drawn">{}{}</div>').format(Html(_inline(file.getvalue())), _data(figure))
+    return Html(_inline(file.getvalue()))
+
+
+def fit_phone(figure) -> bool:
+    """Make a wide figure narrow, its panels below each other or two beside each other; whether it was wide."""
+    panels = [axes for axes in figure.axes if axes.get_visible() and axes.get_subplotspec()]
+    wide, high = figure.get_size_inches()
+    if not panels or wide <= PHONE or figure.get_layout_engine() is None:
+        return False
+    rows, columns = panels[0].get_subplotspec().get_gridspec().get_geometry()
+    beside = max(int(PHONE * columns / wide), 1)
+    if columns > 1:
+        _stack(figure, panels, beside)
+    below = math.ceil(len(panels) / beside) if columns > 1 else rows
+    figure.set_size_inches(PHONE, below * high / rows * (min(PHONE / beside / wide * columns, 1) if columns > 1 else 1))
+    for legend in list(figure.legends):
+        handles, names = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+        legend.remove()
+        lines = math.ceil(sum(0.6 + 0.075 * len(name) for name in names) / PHONE)
+        figure.legend(handles, names, loc="outside upper center", ncols=math.ceil(len(names) / lines))
+    return True
+
+
+def _stack(figure, panels, beside):
+    """Put panels on a grid with `beside` columns, each with the labels that it shared with its neighbours."""
+    places = {axes: axes.get_subplotspec() for axes in panels}
+    first = {place.rowspan.start: axes.get_ylabel() for axes, place in reversed(places.items())}
+    last = {place.colspan.start: axes.get_xlabel() for axes, place in places.items()}
+    if len(set(first.values())) > 1:  # the rows show different things: what belongs together is a column
+        panels = sorted(panels, key=lambda axes: places[axes].colspan.start)
+    grid = figure.add_gridspec(math.ceil(len(panels) / beside), beside)
+    for i, axes in enumerate(panels):
+        place = places[axes]
+        axes.set(xlabel=axes.get_xlabel() or last[place.colspan.start],
+                 ylabel=(axes.get_ylabel() or first[place.rowspan.start]) if i % beside == 0 else "")
+        axes.tick_params(labelbottom=True, labelleft=i % beside == 0)
+        axes.set_subplotspec(grid[i // beside, i % beside])
 
 
 def _marks(mark):
+    if isinstance(mark, Line2D):
+        return 0 if mark.get_marker() in ("None", "") else len(mark.get_xdata())
     return len(mark.get_offsets()) if isinstance(mark, PathCollection) else mark.get_array().size
 
 
@@ -99,14 +149,19 @@ def _inline(svg: str) -> str:
 
 def remember(figure: plt.Figure, runs: pd.DataFrame | Iterable[str]) -> None:
     """Note that a figure shows some runs: given by name, or in a frame with their names in a column `hash`."""
-    if isinstance(runs, pd.DataFrame):
-        there = runs[runs.run.notna()] if "run" in runs else runs
-        runs = there.hash if "hash" in there else ()
-    figure.runs = dict.fromkeys([*getattr(figure, "runs", {}), *runs])
+    figure.runs = [*getattr(figure, "runs", []), *names_of(runs)]
 
 
-def _data(figure):
-    """The link below a figure to the runs that it shows."""
-    runs = list(getattr(figure, "runs", {}))
+def names_of(runs: pd.DataFrame | Iterable[str]) -> list[str]:
+    """The names of runs that are given so, or in a frame, where those that are not there are left out."""
+    if not isinstance(runs, pd.DataFrame):
+        return list(runs)
+    there = runs[runs.run.notna()] if "run" in runs else runs
+    return list(there.hash) if "hash" in there else []
+
+
+def data_link(runs: Iterable[str]) -> Html:
+    """The link below a figure to the runs that it shows; nothing if it shows none."""
+    names = list(dict.fromkeys(runs))
     link = '<div class="data"><a class="number" href="runs.html#run-{}" data-runs="{}">data</a></div>'
-    return Html(link).format(runs[0], " ".join(runs)) if runs else ""
+    return Html(link).format(names[0], " ".join(names)) if names else Html("")

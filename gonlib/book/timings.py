@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..errors import duration
+
 
 class Timings:
     """How long each notebook took the last time, and how far this build is.
@@ -112,13 +114,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not there, or half-written: it only guides a progress bar
         return None
-
-
-def duration(seconds: float) -> str:
-    """12 s, 3 min 05 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -40,6 +40,7 @@ TITLES: dict[str, str | Callable] = {
     "kl_anneal": lambda epochs: f"annealed over {epochs} epochs" if epochs else "full weight from the start",
     "activation": lambda name: {"elu": "ELU", "relu": "ReLU", "silu": "SiLU", "gelu": "GELU"}.get(
         name, name.replace("_relu", " ReLU")),
+    "likelihood": lambda kind: {"bernoulli": "Bernoulli", "gaussian": "Gaussian"}.get(kind, kind),
     "task": lambda task: {"reconstruct": "image alone", "classify": "class alone"}.get(task, task.replace("_", " ")),
 }
 

@@ -202,14 +202,15 @@ def below(column, lower, highers, metric="test_error", digits=2, reach=None) -> 
         found = compare(by_seed(mine, metric), by_seed(runs, metric))
         far = not reach or runs[metric].mean() >= reach * mine[metric].mean()
         outcomes[rival] = found.verdict if far or found.verdict != "holds" else "undecided"
-        beside = [] if not found.paired else [f"{found.difference:+.2g} ± {found.standard_error:.1g} seed by seed"]
+        way = "higher" if found.difference > 0 else "lower"
+        beside = [f"{way} by {abs(found.difference):.2g} ± {found.standard_error:.1g} seed by seed"] if found.paired else []
         beside += [] if found.p is None else [f"p {found.p:.2g}"]
         beside = f" ({', '.join(beside)})" if beside else ""
-        told.append(say("{} {} {}{}", rival, number(runs, metric, digits), MARKS[outcomes[rival]], beside))
+        told.append(say("{} {}{} {}", rival, number(runs, metric, digits), beside, MARKS[outcomes[rival]]))
     outcome = together(outcomes.values())
     if outcome == "holds" and len(rivals) < len(highers):
         return None
-    text = say("{}: {} {}; {}", column, name, number(mine, metric, digits), Html(", ").join(told))
+    text = say("{}: {} {} against {}", column, name, number(mine, metric, digits), Html(", ").join(told))
     return Finding(outcome, text, pd.concat([mine, *rivals.values()]))
 
 

@@ -21,7 +21,9 @@ from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
 
 RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
-VERDICTS = ("holds", "fails", "mixed", "not yet run")
+VERDICTS = ("holds", "fails", "mixed", "undecided", "not yet run")
+WORDS = {"undecided": "too close to call"}  # where a verdict is not its own name
+EARLY = 0.02  # before this share of its schedule a run is shown, but judges nothing
 SCOPES = {
     "full": "the paper's schedule and data",
     "part": "the paper's data, not yet to the end",
@@ -49,12 +51,10 @@ class Verdict:
     @property
     def label(self) -> str:
         """The verdict as the book writes it, in the ledger and in chapters: never a small run as a verdict on the paper."""
-        word = self.verdict
-        if self.verdict != "not yet run":
-            if self.scope == "small":
-                word = {"fails": "not seen"}.get(self.verdict, self.verdict) + " in small runs"
-            if self.scope == "part":
-                word = {"holds": "holds so far", "fails": "not seen so far", "mixed": "mixed so far"}[self.verdict]
+        word = WORDS.get(self.verdict, self.verdict)
+        if self.verdict != "not yet run" and self.scope in ("small", "part"):
+            word = "not seen" if self.verdict == "fails" else word
+            word += " in small runs" if self.scope == "small" else " so far"
         return f"{word} {self.part}".rstrip()
 
     @property
@@ -74,23 +74,35 @@ class Judgement(NamedTuple):
 def judge(claim, runs, scope="small"):
     """The `Verdict` on one claim from {experiment: DataFrame of `experiments.collect`}; failed runs are not counted.
 
-    It holds if everything found says so, fails if something speaks against it and nothing for it, is mixed otherwise,
-    and not yet run if nothing was found.
+    It holds if everything found says so, fails if something speaks against it and nothing for it, is undecided if nothing
+    speaks for or against it, mixed otherwise, and not yet run if nothing was found. Of findings that are the same runs'
+    same numbers, which two experiments may share, the last counts.
     """
     rule = RULES[claim]
     if rule.exact and scope == "full":
         scope = "exact"
     given = {name: runs.get(name, NO_RUNS) for name in rule.experiments}
-    given = {name: frame[frame.state.isin(["done", "failed"])] if rule.failures else done(frame)
+    given = {name: _named(frame[frame.state.isin(["done", "failed"])] if rule.failures else done(frame))
              for name, frame in given.items()}
     found = [] if rule.exact and scope in ("part", "small") else [f for f in rule.judge(**_arguments(given)) if f]
     if not found:
         return Verdict(claim, "not yet run", scope=scope)
+    found = list({(frozenset(f.runs.hash), f.text.partition(": ")[2] or f.text): f for f in found}.values())
     outcomes = {f.outcome for f in found}
-    verdict = "holds" if outcomes == {"holds"} else "fails" if "fails" in outcomes and "holds" not in outcomes else "mixed"
+    against = "fails" in outcomes and "holds" not in outcomes
+    verdict = outcomes.pop() if len(outcomes) == 1 else "fails" if against else "mixed"
     used = pd.concat([f.runs for f in found])
     used = used[~used.hash.duplicated()]
     return Verdict(claim, verdict, tuple(f.text for f in found), basis(used), tuple(used.hash), scope)
+
+
+def _named(runs):
+    """The runs with columns whose titles name the data set."""
+    if runs.empty:
+        return runs
+    sets = [title(vars(config), ["dataset"]) for config in runs.config]
+    return runs.assign(column=[column if name in column else f"{name}, {column}"
+                               for name, column in zip(sets, runs.column, strict=True)])
 
 
 def _arguments(runs):
@@ -126,6 +138,7 @@ def divide(name: str, runs: pd.DataFrame | None = None) -> tuple[pd.DataFrame, p
     full = collect(cells)
     partial = np.array([_part_of_its_set(run) for run in full.run], bool)
     on_the_way = pd.concat([so_far(full[~partial]), done(full[partial])])
+    on_the_way = on_the_way[on_the_way.epoch >= EARLY * on_the_way.asked] if len(on_the_way) else on_the_way
     return full[~partial], on_the_way, runs[~runs.hash.isin(full.hash)]
 
 
@@ -203,17 +216,6 @@ class Ledger(Html):
 
     judgements: list[Judgement]
 
-    @property
-    def totals(self) -> dict[str, dict[str, int]]:
-        """{scope: {verdict: number of claims}}; what is checked without runs is counted apart."""
-        found = {scope: dict.fromkeys(VERDICTS, 0) for scope in SCOPES}
-        for judgement in self.judgements:
-            exact = RULES[judgement.full.claim].exact
-            for verdict in judgement[: 1 if exact else 3]:
-                found["exact" if exact else verdict.scope][verdict.verdict] += 1
-        return found
-
-
 def ledger(profile, **overrides) -> Ledger:
     """Every claim judged from the runs in the stores: at full schedule, and those of `profile`. Nothing is trained.
 
@@ -229,7 +231,7 @@ def ledger(profile, **overrides) -> Ledger:
     return made
 
 
-SIGNS = {"holds": "✓", "fails": "✗", "mixed": "≈", "not yet run": "–"}
+SIGNS = {"holds": "✓", "fails": "✗", "mixed": "≈", "undecided": "≈", "not yet run": "–"}
 KEY = """✓ speaks for the claim, ✗ against it, ≈ too close to call or mixed; ± after a difference is its standard error,
 p that of a t test: seed by seed where both sides have the same seeds, else Welch's."""
 CARDS = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\

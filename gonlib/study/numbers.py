@@ -118,10 +118,10 @@ def network(configs: Iterable[Config]) -> str:
     return f"SIREN of {' and '.join(sizes)} units" if sizes else ""
 
 
-def span(values) -> str:
-    """The range of some whole numbers: 5, or 5 to 8."""
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+def span(values, form: str = ",") -> str:
+    """The range of some numbers, each written in a form: 5, or 5 to 8."""
+    low, high = (f"{value:{form}}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def number(runs: pd.DataFrame, metric: str, digits: int = 2) -> Html:

@@ -6,7 +6,7 @@ A text is read by the type of the parameter that it is for, never by what it loo
 import json
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors import UserError
@@ -124,6 +124,13 @@ def example_of(name: str, default: Any) -> Any:
 
     known = [e.parameters[name] for e in EXPERIMENTS.values() if e.parameters.get(name) is not None]
     return known[0] if known else "" if name.endswith("dataset") else None
+
+
+def refuse_twice(overrides: dict, names: Collection[str]) -> None:
+    """`UserError` if a page's `overrides` hold one of its parameters `names`, or what is none of an experiment."""
+    for name in overrides:
+        if name in names or name in ("name", "profile", "device", "deadline"):
+            raise UserError(f"overrides cannot hold {shown(name)}: it is a parameter of its own, -p {str(name)[:40]} VALUE.")
 
 
 def split_names(text: str | Sequence[str]) -> list[str]:

@@ -37,9 +37,10 @@ class Race:
     runs: pd.DataFrame
 
     @property
-    def leader(self) -> str | None:
-        """Who leads in the end."""
-        return self.leads[-1][1] if self.leads else None
+    def level(self) -> bool:
+        """Whether the two are within a hundredth of each other in the end."""
+        low, high = sorted(self.errors.values())
+        return low >= (1 - AHEAD) * high
 
     @property
     def seeds(self) -> int:
@@ -96,6 +97,7 @@ def sentence(race: Race) -> Html:
     leads = [f"{name} from {epoch:,}" for epoch, name in race.leads[1:]]
     if race.leads:
         leads = [f"{race.leads[0][1]} leads from epoch {race.leads[0][0]:,}", *leads]
+        leads += ["level in the end"] if race.level else []
     told = linked(", ".join(leads) or "neither is ever ahead by more than a hundredth", race.runs)
     told = [say("{}, {} to epoch {}: {}", race.column, seeds, how_far, told)]
     for name, value in race.paper.items():
@@ -114,7 +116,8 @@ def table(races: list[Race]) -> pd.DataFrame:
     rows = []
     for race in races:
         at = {f"{name} has the paper's error": _when(race, name) for name in race.names}
-        leads = ", ".join(f"{name} from {epoch:,}" for epoch, name in race.leads) or "neither"
+        leads = [f"{name} from {epoch:,}" for epoch, name in race.leads] or ["neither"]
+        leads = ", ".join(leads + ["level in the end"] * bool(race.leads and race.level))
         rows.append({"data": race.column, "race": " against ".join(race.names), "to epoch": race.epochs,
                      "seeds": race.seeds, "ahead": linked(leads, race.runs)} | at)
     return pd.DataFrame(rows)

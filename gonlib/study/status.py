@@ -6,13 +6,13 @@ from dataclasses import asdict
 from statistics import median
 
 from ..data import registry as data
-from ..errors import UserError, unknown
+from ..errors import UserError, duration, unknown
 from ..runs import provenance
 from ..runs.contents import Unreadable
 from ..runs.schedule import Wanted
 from ..runs.store import find_run
 from .parameters import read
-from .profiles import ALIASES
+from .profiles import ALIASES, load_profile
 from .registry import EXPERIMENTS
 
 STATES = ("done", "recorded", "failed", "growing", "missing", "needs data", "unreadable")
@@ -21,11 +21,13 @@ FREE = ("dataset", "train_images", "test_images", "seed", "epochs", "steps", "le
         "kl_anneal", "evaluation", "snapshots", "origin_sd", "latent_scale", "step_size")
 
 
-def plan(names, profile, texts=()):
+def plan(names, profile, texts=(), lenient=False):
     """(experiment, cells) of each named experiment (none: of all), with the overrides (name, text) it knows.
 
-    Raises `UserError` for an unknown experiment, profile or parameter, or a value of the wrong type or out of range.
+    Raises `UserError` for an unknown experiment, profile or parameter, or a value of the wrong type or out of range. If
+    `lenient`, an experiment whose own group in the profile is wrong is left out, as a sentence on stderr says.
     """
+    load_profile(profile)
     for name in names:
         if name not in EXPERIMENTS:
             raise unknown("experiment", name, EXPERIMENTS)
@@ -42,12 +44,26 @@ def plan(names, profile, texts=()):
             raise unknown("parameter", name, every)
         for e in takers:
             overrides[e.name][name] = read(name, text, known[e.name][name])
+    faults = {e: fault for e in chosen if (fault := _fault(e, profile))} if lenient else {}
+    if len(faults) < len(chosen):
+        chosen = [e for e in chosen if e not in faults]
+        for e, fault in faults.items():
+            print(f"{e.name} is left out, for its group in profile {profile} is wrong: {fault}", file=sys.stderr)
     planned = {e: e.expand(profile, **overrides[e.name]) for e in chosen}
     for e, (_, idle) in planned.items():
         for name in sorted(idle):  # what another experiment can use is meant for that one
             if all(name in planned[other][1] for other in chosen if name in overrides[other.name]):
                 e.cells(profile, **overrides[e.name])  # says so
     return [(e, cells) for e, (cells, _) in planned.items()]
+
+
+def _fault(experiment, profile):
+    """What an experiment cannot take of what a profile gives it; None if it can take all."""
+    try:
+        experiment.expand(profile)
+    except UserError as fault:
+        return fault
+    return None
 
 
 class Clock:
@@ -177,13 +193,6 @@ def _epochs(runs):
 def _left(seconds):
     """The time that the rest of a cell would take, in words, where it is known."""
     return f"; about {duration(seconds)} left" if seconds else ""
-
-
-def duration(seconds):
-    """Seconds in words: 40 s, 12 min, 3.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def why(targets, planned, stores, device="cpu"):

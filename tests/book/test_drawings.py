@@ -7,7 +7,7 @@ import torch
 from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
 
-from gonlib.book import drawings, figures, svg
+from gonlib.book import drawings, grids, svg
 from gonlib.runs import kept
 
 Named = namedtuple("Named", "hash")
@@ -24,13 +24,17 @@ def test_activations_are_drawn_with_their_second_derivatives():
 def test_a_figure_of_runs_links_to_their_card():
     """Those that there are; given by name, in a frame, or with the pictures that they kept."""
     frame = pd.DataFrame({"hash": ["a", "b", "a"], "run": ["there", None, "there"]})
-    rows = kept.Rows([("row", torch.zeros(2, 1, 4, 4))], ["c"])
-    for fig, names in ((figures.show_images(torch.zeros(1, 1, 4, 4), runs=frame), "a"), (figures.show_images(rows), "c"),
-                       (figures.show_images(torch.zeros(1, 1, 4, 4), runs=["d", "e"]), "d e"),
-                       (figures.show_images(torch.zeros(1, 1, 4, 4)), None)):
-        link = BeautifulSoup(svg.as_html(fig), "html.parser").select_one(".data a")
+    rows, image = kept.Rows([("row", torch.zeros(2, 1, 4, 4))], ["c"]), torch.zeros(1, 1, 4, 4)
+    drawn = plt.figure()
+    svg.remember(drawn, frame)
+    svg.remember(drawn, ["e"])
+    made = [(svg.as_html(drawn), "a e"), (svg.as_html(plt.figure()), None)]
+    made += [(grids.arrange(images, runs=runs)._repr_html_(), names) for images, runs, names in (
+        (image, frame, "a"), (image, ["d", "e"], "d e"), (rows, (), "c"), (image, (), None))]
+    for html, names in made:
+        link = BeautifulSoup(html, "html.parser").select_one(".drawn > .data a")
         assert (link and link["data-runs"]) == names
-        plt.close(fig)
+    plt.close("all")
 
 
 def test_rows_of_pictures_know_the_runs_that_kept_them():

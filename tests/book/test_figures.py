@@ -1,15 +1,19 @@
 """What the book draws."""
 
+import base64
+import io
 import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from bs4 import BeautifulSoup
 from matplotlib import pyplot as plt
+from PIL import Image
 
-from gonlib.book import figures, svg
+from gonlib.book import figures, grids, svg
 
 
 def test_signed_pictures_are_white_at_zero_and_each_scaled_by_itself():
@@ -63,23 +67,33 @@ def test_a_metric_against_a_field_leaves_out_what_failed():
 # --- pictures and curves ---------------------------------------------------------------------------------------------
 
 
+def opened(picture):
+    """The pixels of an `img`: (height, width, red, green, blue and alpha), from 0 to 1."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture["src"].split(",")[1]))).convert("RGBA")) / 255
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_in_rows(channels):
-    images = torch.rand(7, channels, 4, 4)
-    fig = figures.show_images(images, per_row=3, titles=["a", "b", "c"])
-    assert len(fig.axes) == 9 and sum(bool(axis.images) for axis in fig.axes) == 7
-    assert [axis.get_title() for axis in fig.axes[:3]] == ["a", "b", "c"]
-    shown = torch.as_tensor(fig.axes[4].images[0].get_array())
-    assert torch.allclose(shown if channels == 1 else shown.permute(2, 0, 1), images[4].squeeze(0))
-    plt.close(fig)
+    images = torch.rand(7, channels, 32, 32)
+    made = BeautifulSoup(grids.arrange(images, per_row=3, titles=["a", "b", "c"])._repr_html_(), "html.parser")
+    assert [title.text for title in made.select(".titles span")] == ["a", "b", "c"] and not made.select(".label")
+    rows = [opened(picture) for picture in made.select("img")]
+    assert [row.shape for row in rows] == [(32, 98, 4)] * 3
+    second = images[4].expand(3, -1, -1).permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(rows[1][:, 33:65, :3], second, atol=1 / 255)
+    assert rows[1][:, 32, 3].max() == 0 and rows[1][:, 33:65, 3].min() == 1  # a gap that one sees through
+    assert rows[2][:, 33:, 3].max() == 0  # nothing where there is no image
 
 
 def test_pictures_with_a_title_for_each_row():
     bytes_ = torch.full((2, 1, 4, 4), 255, dtype=torch.uint8)
-    fig = figures.show_images({"original": bytes_, "GON": torch.full((2, 1, 4, 4), 2.0)})
-    assert [axis.get_ylabel() for axis in fig.axes] == ["original", "", "GON", ""]
-    assert {float(axis.images[0].get_array().max()) for axis in fig.axes} == {1.0}  # bytes and overshoot alike
-    plt.close(fig)
+    pictures = grids.arrange({"original": bytes_, "GON <1>": torch.full((2, 1, 4, 4), 2.0)})
+    made = BeautifulSoup(pictures._repr_html_(), "html.parser")
+    assert [label.text for label in made.select(".label")] == ["original", "GON <1>"]
+    assert [opened(picture)[..., :3].max() for picture in made.select("img")] == [1, 1]  # bytes and overshoot alike
+    assert opened(made.img).shape == (32, 65, 4)  # small images are enlarged, so that gaps are narrow
+    assert pictures.as_image().size == (65, 68)
+    assert grids.arrange({}) is None
 
 
 def test_curves_of_one_row_each_in_the_book_s_colours():
@@ -113,8 +127,45 @@ def test_a_figure_in_a_page_takes_its_colours_and_links_to_its_runs():
     assert svg.INK not in str(made) and "currentColor" in str(made) and "var(--drawn-blue, #0072b2)" in str(made)
     assert {"GON", "eps 0.0001"} <= {text.text for text in made.select("svg text")}
     assert made.select_one(".data a.number")["data-runs"] == "GON AE"
-    used = set(re.findall(r"#([\w-]+)", str(made.svg)))
-    assert {tag["id"] for tag in made.select("[id]")} <= used
+    used = set(re.findall(r"#([\w-]+)", str(made)))
+    names = [tag["id"] for tag in made.select("[id]")]
+    assert set(names) <= used and len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("columns", "beside"), [("abc", 2), ("ab", 1)])
+def test_panels_stand_below_each_other_on_a_phone(columns, beside):
+    curves = some_curves().query("column in @columns", local_dict={"columns": list(columns)})
+    with plt.rc_context(svg.SETTINGS):
+        fig = figures.plot_panels(curves)
+        made = BeautifulSoup(svg.as_html(fig), "html.parser")
+    wide, narrow = made.select_one(".wide svg"), made.select_one(".narrow svg")
+    assert all(float(part["viewbox"].split()[2]) <= 72 * limit + 9
+               for part, limit in ((wide, svg.WIDTH), (narrow, svg.PHONE)))
+    shown = [axis for axis in fig.axes if axis.get_visible()]
+    assert [axis.get_subplotspec().get_geometry()[1:3] for axis in shown] == [
+        (beside, i) for i in range(len(columns))]
+    assert {axis.get_xlabel() for axis in shown} == {"epoch"}
+    assert [bool(axis.get_ylabel()) for axis in shown] == [i % beside == 0 for i in range(len(columns))]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["GON", "AE"]
+    plt.close(fig)
+
+
+def test_the_gap_of_a_data_set_stays_below_its_errors_on_a_phone():
+    with plt.rc_context(svg.SETTINGS):
+        fig = figures.plot_gap(some_curves().assign(train_error=lambda curves: curves.test_error - 0.25))
+        assert svg.fit_phone(fig)
+    order = sorted(fig.axes, key=lambda axis: axis.get_subplotspec().num1)
+    assert [axis.get_title() for axis in order] == ["a", "", "b", "", "c", ""]
+    plt.close(fig)
+
+
+def test_many_marks_are_one_image():
+    with plt.rc_context(svg.SETTINGS):
+        fig, ax = plt.subplots(figsize=(3, 3))
+        ax.plot(torch.rand(4000), torch.rand(4000), "o")
+        made = svg.as_html(fig)
+    assert "<image" in made and len(made) < 100_000
+    plt.close(fig)
 
 
 @pytest.mark.parametrize(("low", "high", "ticks"), [

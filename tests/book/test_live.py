@@ -24,7 +24,7 @@ from gonlib.training.config import Config
 PAGE = ('<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<style>img {{ max-width: 100% }}</style>{}")
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))"
-TINY = dict(dataset="digits", train_images=256, test_images=32, epochs=1, learning_rate=1e-3)
+TINY = dict(dataset="digits", train_images=128, test_images=32, epochs=1, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,17 @@ def runs(tmp_path_factory):
     configs = {"gon": Config(**TINY), "detached": Config(detach=True, **TINY), "digits": Config(**siren),
                "shapes": Config(**siren | {"dataset": "shapes"}),
                "classes": Config(**siren | {"latents": 2, "task": "classify"})}
-    found = {name: store.run(config, progress=lambda *_: None) for name, config in configs.items()}
-    registry.get("classifier").finish(found["classes"])
-    return found
+
+    class Trained(dict):
+        """Name -> run, trained when it is first asked for."""
+
+        def __missing__(self, name):
+            run = self[name] = store.run(configs[name], progress=lambda *_: None)
+            if name == "classes":
+                registry.get("classifier").finish(run)
+            return run
+
+    return Trained()
 
 
 @pytest.fixture(scope="module")

@@ -68,5 +68,8 @@ def test_names_are_those_that_cells_assign():
     assert page.assigned(["a = b = 1\nc, (d, e) = x\nf.g = 2\nimport h\n%time", "n = 1\nif n: m = 2"]) == ["n"]
     page.refuse_unknown(["latents = 1"], "# Parameters\nlatents = 2\n")
     page.refuse_unknown([], "latents = 2\n")
+    page.refuse_unknown(["epochs = 1\noverrides = {}"], "# Parameters\noverrides = {'batch_size': 2}\n")
+    with pytest.raises(UserError, match="overrides cannot hold 'epochs'"):
+        page.refuse_unknown(["epochs = 1\noverrides = {}"], "# Parameters\noverrides = {'epochs': 2}\n")
     with pytest.raises(UserError, match="unknown parameter 'latent'; did you mean latents?"):
         page.refuse_unknown(["import x", "latents = 1"], "# Parameters\nlatent = 2\n")

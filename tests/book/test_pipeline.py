@@ -13,7 +13,7 @@ from conftest import ROOT, build_elsewhere, write_notebook
 from gonlib import cli
 from gonlib.book import build, docstrings, execution, pages, timings
 from gonlib.book import notebooks as book
-from gonlib.errors import UserError
+from gonlib.errors import UserError, duration
 
 
 def values(repository, name, params=(), device=None):
@@ -55,13 +55,32 @@ def test_either_name_of_the_data_set_parameter_is_understood(small_repository):
     (["-p", "latents", "0"], "parameter latents must be a whole number from 1 to 65536, not 0."),
     (["-p", "dataset", "mnits"], "unknown data set 'mnits'; did you mean mnist"),
     (["-p", "rate", "fast"], "parameter rate must be a number, not 'fast'."),
+    (["-p", "rate", "0"], "parameter rate must be greater than 0, not 0.0."),
+    (["-p", "large_dataset", "mnits"], "unknown data set 'mnits'; did you mean mnist"),
     (["--device", "gpu"], "unknown device 'gpu'; known: cpu, cuda, cuda:N."),
 ])
 def test_bad_input_is_refused_before_any_kernel_starts(small_repository, capsys, words, message):
-    write_notebook(small_repository / "book", "01-good", "latents = 1\nrate = 0.5\ndataset = 'digits'\ndevice = 'cpu'")
+    write_notebook(small_repository / "book", "01-good",
+                   "latents = 1\nrate = 0.5\ndataset = 'digits'\nlarge_dataset = None\ndevice = 'cpu'")
     assert cli.main(["book", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (small_repository / "build" / "notebooks").exists()
+
+
+@pytest.mark.parametrize("page, name, text, message", [
+    ("05-table2", "likelihoods", "gauss", "unknown value of likelihood 'gauss'; did you mean gaussian?"),
+    ("20-monte-carlo", "fractions", "2", "parameter inner_fraction must be a number from 1e-06 to 1.0, not 2.0."),
+    ("10-origins", "sds", "-1", "parameter origin_sd must be a number from 0.0"),
+    ("04-table1", "seeds", "0", "parameter seeds must be a whole number from 1 to 1000, not 0."),
+    ("04-table1", "overrides", '{"batch_sise": 3}', "unknown parameter in overrides 'batch_sise'; did you mean batch_size"),
+    ("04-table1", "overrides", '{"batch_size": 0}', "parameter batch_size must be a whole number from 1 to 65536, not 0."),
+    ("12-settings", "overrides", '{"epochs": 3}', "overrides cannot hold 'epochs': it is a parameter of its own, -p epochs"),
+    ("14-implicit", "overrides", '{"device": "cpu"}', "overrides cannot hold 'device': it is a parameter of its own"),
+])
+def test_what_an_experiment_of_a_page_would_refuse_is_refused_before_any_kernel_starts(page, name, text, message):
+    with pytest.raises(UserError) as told:
+        book.plan(ROOT / "book", "smoke", [(name, text)], [page])
+    assert str(told.value).startswith(message)
 
 
 def test_a_parameters_cell_holds_only_literals(small_repository):
@@ -171,7 +190,7 @@ def test_time_left_is_estimated_from_the_last_build(tmp_path):
     assert again.left({"b": 40}) == 4  # slower than the last time
     assert times(workers=2).left({"a": 5, "b": 5}) == 25  # the longest decides
     assert times("paper").left({}) is None
-    assert [timings.duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
+    assert [duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
 
 
 def test_as_many_notebooks_at_a_time_as_there_are_cores_but_one_on_a_gpu():

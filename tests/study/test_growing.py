@@ -1,6 +1,7 @@
 """Runs that are still growing: read as far as they are, compared at the epoch that all have, never a verdict proper."""
 
 import re
+import shutil
 
 import pytest
 from bs4 import BeautifulSoup
@@ -15,15 +16,31 @@ TINY = {"dataset": "coil20", "size": 8, "filters": 2, "latents": 4, "train_image
         "seeds": 1, "models": ["GON", "AE", "1 step, detached", "Tied AE"]}
 
 
+def digits(config, device="cpu"):
+    """Digits for whatever data set is asked for."""
+    return datasets.load("digits", config.size, config.train_images, config.test_images)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of runs of Table 1: of one row three epochs, of one two, of one four; on data called COIL-20."""
+    root = tmp_path_factory.mktemp("grown")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "load_data", digits)
+        patch.setenv("GONLIB_STORE", str(root))
+        patch.setattr(store, "recorded_store", lambda: Store(root / "recorded"))
+        for model, epochs in (("GON", 3), ("AE", 2), ("1 step, detached", 4)):
+            registry.run("table1", None, **TINY | {"models": [model], "epochs": epochs})
+    return root
+
+
 @pytest.fixture
-def grown(tmp_path, monkeypatch):
-    """Table 1 asked for four epochs, of which one row has three, one two, one all, and one none; on data called COIL-20."""
-    monkeypatch.setattr(store, "load_data", lambda config, device="cpu": datasets.load(
-        "digits", config.size, config.train_images, config.test_images))
+def grown(trained, tmp_path, monkeypatch):
+    """Table 1 asked for four epochs, in a copy of those runs: only one row has all, and one none."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(store, "load_data", digits)
     monkeypatch.setenv("GONLIB_STORE", str(tmp_path))
     monkeypatch.setattr(store, "recorded_store", lambda: Store(tmp_path / "recorded"))
-    for model, epochs in (("GON", 3), ("AE", 2), ("1 step, detached", 4)):
-        registry.run("table1", None, **TINY | {"models": [model], "epochs": epochs})
     return registry.get("table1").cells({"table1": TINY | {"epochs": 4}})
 
 
@@ -107,3 +124,5 @@ def test_a_verdict_from_them_is_called_what_it_is(grown, monkeypatch):
     for found in (chapter.find(id="claim-C3"), page):  # the chapter and the ledger say the same words
         assert found.find(class_="verdict").text[2:] == part.label
     assert chapter.find(id="claim-C3").find(class_="told").text == page.find(class_="told").text
+    monkeypatch.setattr(ledger, "EARLY", 0.6)
+    assert ledger.judge_all(["C3"], {})[0].part.verdict == "not yet run"  # too early to judge anything

@@ -1,6 +1,7 @@
 """One text means one value, whoever reads it: the command line, the book, make or papermill."""
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from papermill.cli import _resolve_type
@@ -52,6 +53,22 @@ def test_what_is_none_is_refused(text, example, said):
 def test_a_number_is_no_text():
     with pytest.raises(UserError, match="parameter dataset must be a text, not 123"):
         typed("dataset", 123, "digits")
+
+
+@pytest.mark.parametrize("text, example, value", [
+    ("no", "digits", None), ("2024-01-01", "digits", None), ("[digits, shapes]", "digits", None), ("12:30", "digits", None),
+    ("0o17", 1, None), ("3.5", 1, None), ("yes", 1, None), ("{a: 1}", ("GON",), None), ("[[1]]", (1,), None),
+    (".nan", 0.5, None), ("!!binary aGk=", "digits", None), ("~", 1, None), ("1_000", 1, 1000), ("3", 0.5, 3.0),
+    ("folder:/a b", "digits", "folder:/a b"), ("[GON, AE]", ("GON",), ["GON", "AE"]), ("on", False, True),
+])
+def test_what_papermill_reads_as_yaml_has_the_parameter_s_type_or_is_refused(text, example, value):
+    """Its option -y gives values as YAML reads them; they are never taken for something else."""
+    given = yaml.safe_load(text)
+    if value is None:
+        with pytest.raises(UserError, match="parameter name.* must be a"):
+            typed("name", given, example)
+    else:
+        assert (typed("name", given, example), type(typed("name", given, example))) == (value, type(value))
 
 
 EXAMPLES = [1, 0.5, True, "digits", (1,), ("GON",), MODELS, (), None]

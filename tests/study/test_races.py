@@ -29,13 +29,19 @@ def runs_of(**errors):
 def test_the_leader_changes_and_the_paper_is_reached():
     runs = runs_of(GON=[[4, 3, 2.5, 2.4, 2.3, 1.9]], AE=[[5, 3.01, 2.6, 2.0, 1.8, 1.7]])
     race, = races.crossings(runs)
-    assert race.leads == ((1, "GON"), (4, "AE")) and race.leader == "AE"  # 3 against 3.01 is no lead, and no change
+    assert race.leads == ((1, "GON"), (4, "AE"))  # 3 against 3.01 is no lead, and no change
     assert race.reached == {"GON": 6} and race.paper == {"GON": 2.0} and (race.epochs, race.asked) == (6, 6)
     text = re.sub("<[^>]*>", "", races.sentence(race))
     assert text == ("MNIST, one seed to epoch 6: GON leads from epoch 1, AE from 4; "
                     "the paper's 2.00 for GON is reached at epoch 6.")
     assert 'data-runs="gon0 ae0"' in races.sentence(race)
     assert races.table([race]).loc[0, ["to epoch", "GON has the paper's error"]].tolist() == [6, "6"]
+
+
+def test_a_race_can_end_level():
+    race, = races.crossings(runs_of(GON=[[4, 3, 2]], AE=[[5, 4, 2.01]]))
+    assert race.level and "GON leads from epoch 1, level in the end" in races.sentence(race)
+    assert "GON from 1, level in the end" in races.table([race])["ahead"][0]
 
 
 def test_both_are_followed_as_far_as_both_have_been_trained():

@@ -101,15 +101,20 @@ class GonDraw extends LiveElement {
     this.last = [x, y];
   }
 
+  /** Have the image encoded before it is drawn next: once, however many points of a stroke arrive until then. */
   encode() {
-    const x = new Float32Array(this.channels * this.x.length);
-    for (let c = 0; c < this.channels; c++) x.set(this.x, c * this.x.length);
-    this.views.forEach((view) => view.encode(x));
+    this.changed = true;
     this.redraw();
   }
 
   draw() {
     const t = Number(this.t.value), beside = this.find(".beside").checked;
+    if (this.changed) {
+      const x = new Float32Array(this.channels * this.x.length);
+      for (let c = 0; c < this.channels; c++) x.set(this.x, c * this.x.length);
+      this.views.forEach((view) => view.encode(x));
+      this.changed = false;
+    }
     paint(this.find(".draw"), this.x, this.size);
     this.views.forEach((view, i) => view.draw(t, i === 0 || beside));
     const taken = `${Math.round(100 * t)}% of the step taken: the picture is F(${t.toFixed(2)} z).`;

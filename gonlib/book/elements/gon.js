@@ -2,17 +2,19 @@
 
 /** The numbers of {shape, scale, data}: base64 of little-endian half-precision floats, times the scale. */
 function unpack({ scale, data }) {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  const view = new DataView(bytes.buffer);
-  const values = new Float32Array(bytes.length / 2);
-  for (let i = 0; i < values.length; i++) values[i] = scale * half(view.getUint16(2 * i, true));
+  const bytes = atob(data), values = new Float32Array(bytes.length / 2);
+  for (let i = 0; i < values.length; i++) {
+    values[i] = scale * half(bytes.charCodeAt(2 * i) + 256 * bytes.charCodeAt(2 * i + 1));
+  }
   return values;
 }
 
+const UNITS = Array.from({ length: 32 }, (_, exponent) => 2 ** (Math.max(exponent, 1) - 25)); // of the last binary place
+
 /** A half-precision number from its 16 bits. */
 function half(bits) {
-  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 0x1f, fraction = (bits & 0x3ff) / 1024;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+  const exponent = (bits >> 10) & 0x1f, size = ((exponent ? 1024 : 0) + (bits & 0x3ff)) * UNITS[exponent];
+  return bits & 0x8000 ? -size : size;
 }
 
 const ACTIVATIONS = {

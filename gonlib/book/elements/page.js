@@ -27,6 +27,9 @@ const STYLE = `
   :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 `;
 
+const ORANGE = [216, 96, 43], BLUE = [47, 134, 193]; // --plus and --minus
+const PATIENCE = 12; // milliseconds of work before the page may answer again
+
 /** An element that reads its data from a JSON block inside it, and shows the still picture there until it has begun. */
 class LiveElement extends HTMLElement {
   connectedCallback() {
@@ -54,6 +57,14 @@ class LiveElement extends HTMLElement {
       this.draw();
     });
   }
+
+  /** Finish a drawing a few rows at a time, so that the page answers in between, and show it. */
+  refine(drawing) {
+    this.later = setTimeout(() => {
+      if (drawing.work(PATIENCE)) this.show(drawing);
+      else this.refine(drawing);
+    });
+  }
 }
 
 function define(name, element) {
@@ -62,19 +73,28 @@ function define(name, element) {
 
 /** Paint C x size x size numbers in [0, 1]; one channel is grey. */
 function paint(canvas, pixels, size) {
-  const colour = pixels.length === 3 * size * size, area = size * size;
-  fill(canvas, size, (i) => [0, 1, 2].map((c) => 255 * pixels[colour ? c * area + i : i]).concat(255));
+  const area = size * size, [green, blue] = pixels.length === 3 * area ? [area, 2 * area] : [0, 0];
+  fill(canvas, size, (i, data) => {
+    data[4 * i] = 255 * pixels[i]; // the array rounds, and clamps to 0..255
+    data[4 * i + 1] = 255 * pixels[green + i];
+    data[4 * i + 2] = 255 * pixels[blue + i];
+    data[4 * i + 3] = 255;
+  });
 }
 
 /** Paint size x size numbers in [-1, 1]: orange above zero, blue below, and at zero the page's own colour. */
 function paintSigned(canvas, values, size) {
-  fill(canvas, size, (i) => (values[i] > 0 ? [216, 96, 43] : [47, 134, 193]).concat(255 * Math.abs(values[i])));
+  fill(canvas, size, (i, data) => {
+    data.set(values[i] > 0 ? ORANGE : BLUE, 4 * i);
+    data[4 * i + 3] = 255 * Math.abs(values[i]);
+  });
 }
 
-function fill(canvas, size, colourOf) {
-  canvas.width = canvas.height = size;
+/** Let `colour(i, data)` set the four bytes of each of size x size pixels. */
+function fill(canvas, size, colour) {
+  if (canvas.width !== size) canvas.width = canvas.height = size;
   const context = canvas.getContext("2d"), image = context.createImageData(size, size);
-  for (let i = 0; i < size * size; i++) image.data.set(colourOf(i), 4 * i); // it rounds, and clamps to 0..255
+  for (let i = 0; i < size * size; i++) colour(i, image.data);
   context.putImageData(image, 0, 0);
 }
 

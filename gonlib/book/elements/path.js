@@ -2,7 +2,6 @@
 
 const FINE = 64; // side of the pictures when nothing moves
 const WORK = 2e6; // multiplications for each picture drawn at once while something moves
-const PATIENCE = 12; // milliseconds of work before the page may answer again
 
 class GonPath extends LiveElement {
   static style = `
@@ -83,13 +82,6 @@ class GonPath extends LiveElement {
     this.find(".said").textContent = "Bars: the latent on the straight way. Orange lines: the latent M x + b of the "
       + `cross-fade. They differ by ${apart < 1e-5 ? "less than 0.00001" : apart.toPrecision(1)} of the longest bar: the `
       + "straight way is what a GON makes of the cross-fade.";
-  }
-
-  refine(pictures) {
-    this.later = setTimeout(() => {
-      if (pictures.work(PATIENCE)) this.show(pictures);
-      else this.refine(pictures);
-    });
   }
 
   show(pictures) {

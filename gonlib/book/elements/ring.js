@@ -130,11 +130,11 @@ class GonRing extends LiveElement {
     const canvas = this.find("canvas"), size = 128, steps = 256, farthest = Math.SQRT2 * REACH;
     const table = Array.from({ length: steps + 1 }, (_, i) => this.posterior([(i / steps) * farthest, 0], sigma).logDensity);
     const most = Math.max(...table);
-    fill(canvas, size, (i) => {
+    fill(canvas, size, (i, data) => {
       const x = ((i % size) + 0.5) / size, y = (Math.floor(i / size) + 0.5) / size;
       const place = (Math.hypot(2 * x - 1, 2 * y - 1) * REACH / farthest) * steps, low = Math.floor(place);
       const level = Math.exp(table[low] + (place - low) * ((table[low + 1] ?? table[low]) - table[low]) - most);
-      return [128, 136, 146, 255 * level];
+      data.set([128, 136, 146, 255 * level], 4 * i);
     });
   }
 }

@@ -2,7 +2,6 @@
 
 const FINE = 144; // side of the pictures when nothing moves
 const WORK = 6e6; // multiplications for the picture drawn at once while something moves
-const PATIENCE = 12; // milliseconds of work before the page may answer again
 
 class GonZoom extends LiveElement {
   static style = `
@@ -101,14 +100,6 @@ class GonZoom extends LiveElement {
     fast.work(Infinity);
     this.show(fast);
     this.refine(new Rendering(this, FINE));
-  }
-
-  /** Draw finely, a few rows at a time, so that the page answers in between. */
-  refine(rendering) {
-    this.later = setTimeout(() => {
-      if (rendering.work(PATIENCE)) this.show(rendering);
-      else this.refine(rendering);
-    });
   }
 
   show(rendering) {

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..experiment import experiment
+from ..experiment import experiment, title
 from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, rule, where
 from ..numbers import Html, conditions, linked, say
 
@@ -53,8 +53,8 @@ def _lead(runs, factor, smaller):
     low, high = (end(leads) for end in ((min, max) if smaller is min else (max, min)))
     outcome = compare(leads[low], leads[high]).verdict
     used = where(runs, **{factor: (low, high)})
-    ends = [(used[used[factor] == value].column.iloc[0], f"{leads[value].mean():.3g}") for value in (low, high)]
-    text = say("AE - GON with {} {}, with {} {} {}", *ends[0], *ends[1], MARKS[outcome])
+    ends = [f"with {value} {factor} {leads[value].mean():.3g}" for value in (low, high)]
+    text = say("{}: AE - GON {}, {} {}", title(vars(used.config.iloc[0]), ["dataset"]), *ends, MARKS[outcome])
     return Finding(outcome, text, used)
 
 

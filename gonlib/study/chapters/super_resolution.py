@@ -16,13 +16,14 @@ from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import MARKS, Finding, rule
 from ..measures import evenly, mean_image, psnr, ring_correlation
-from ..numbers import Html, linked, made, number, say
+from ..numbers import Html, linked, made, number, say, span
 
 MODES = ("nearest", "bilinear", "bicubic")
 LEAST = 28  # images of a smaller side, and folders whose images differ, are enlarged before they are learned
 SHOWN, LARGE = 8, 256  # test images kept as pictures, and their side (figures 5 and 17)
 SCORED = 256  # test images scored
 ADDED = 0.1  # decibels from which on detail counts as added
+DECIBELS = "+z.2f"  # how they are written: no minus before a zero
 CHUNK = 2**22  # numbers in the widest layer at a time
 
 
@@ -158,17 +159,12 @@ def in_short(full: pd.DataFrame, scores: pd.DataFrame) -> list[Html]:
     lines = [say("The paper: much fine detail is drawn though only small images were seen.")]
     for source, table in (("Recorded", full), (made(scores), scores)):
         if len(found := gains(table)):
-            added = linked(_from_to(found.adds), table.drop_duplicates("hash"))
+            added = linked(span(found.adds, DECIBELS), table.drop_duplicates("hash"))
             lines.append(say("{}, {}: the decoder adds {} dB to its own small reconstruction enlarged bicubically, and is "
                              "{} dB {} bicubic interpolation of the image itself.", source,
                              ", ".join(found.column.unique()), added,
-                             _from_to(found.beside_bicubic.abs(), ""), _side(found.beside_bicubic)))
+                             span(found.beside_bicubic.abs(), ".2f"), _side(found.beside_bicubic)))
     return lines
-
-
-def _from_to(values, sign="+"):
-    low, high = (f"{value + 0.0:{sign}.2f}" for value in (values.min(), values.max()))  # no minus before a zero
-    return low if low == high else f"{low} to {high}"
 
 
 def _side(differences):
@@ -187,7 +183,7 @@ def take_away(full: pd.DataFrame, scores: pd.DataFrame) -> list[Html]:
     lost = ("But what was lost when the image was squeezed into its latent no finer grid brings back: bicubic interpolation "
             "of the image itself, which has lost nothing, stays nearer to the truth." if found.beside_bicubic.max() < 0 else
             "It can even be nearer to the truth than bicubic interpolation of the image itself.")
-    return [say("A trained implicit decoder {}: {} dB. {}", judged, linked(_from_to(found.adds), runs), lost)]
+    return [say("A trained implicit decoder {}: {} dB. {}", judged, linked(span(found.adds, DECIBELS), runs), lost)]
 
 
 def detail_sentences(detail: pd.DataFrame) -> list[Html]:

@@ -9,7 +9,7 @@ from .. import paper
 from ..experiment import experiment
 from ..judging import MARKS, Finding, below, by_column, compare, done, graded, models_below, rule, where
 from ..measures import evenly
-from ..numbers import Html, linked, number, reached, say
+from ..numbers import Html, linked, number, reached, say, span
 
 SEVEN = ("GON", "AE", "Tied AE", "1 step, detached", "10 steps, detached", "10 steps", "GLO")
 SINGLE_STEP = SEVEN[:4]
@@ -148,13 +148,8 @@ def ratio_sentences(runs: pd.DataFrame) -> list[Html]:
             ours = [other.test_error.mean() / gon.test_error.mean() for other, gon in pairs]
             used = pd.concat([part for pair in pairs for part in pair])
             lines.append(say("{}: {} times the GON's error in what is recorded, {} times in the paper.", name,
-                             linked(_span(ours), used), _span(stated)))
+                             linked(span(ours, ".2f"), used), span(stated, ".2f")))
     return lines
-
-
-def _span(values):
-    low, high = (f"{value:.2f}" for value in (min(values), max(values)))
-    return low if low == high else f"{low} to {high}"
 
 
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
