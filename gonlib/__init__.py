@@ -18,7 +18,7 @@ __all__ = sorted(_HOMES)
 
 
 def _settle():
-    """Give what PyTorch and Matplotlib ask for when they are imported, where a container's user has no name or no home."""
+    """Give what PyTorch and Matplotlib ask for when they are imported, where a user has no name or no home."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
@@ -27,6 +27,8 @@ def _settle():
         Path.home()
     except RuntimeError:
         os.environ["HOME"] = str(Path(tempfile.gettempdir()) / f"gonlib-home-of-{os.getuid()}")
+    if not os.access(Path.home(), os.W_OK):  # Matplotlib would say in each page that it cannot keep its fonts there
+        os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / f"gonlib-fonts-of-{os.getuid()}"))
 
 
 _settle()

@@ -442,11 +442,14 @@ def test_a_user_without_a_name_or_a_home(here, capsys, monkeypatch):
     def nobody(*_):
         raise KeyError("getpwuid(): uid not found: 12345")
 
-    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "MPLCONFIGDIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
-    importlib.reload(gonlib)  # whoever uses it: the command line, papermill, a script
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        importlib.reload(gonlib)  # whoever uses it: the command line, papermill, a script
     assert call(capsys, "run", "small", "-p", "models", "GON", "-p", "seeds", "1")[0] == 0
+    assert str(os.getuid()) in os.environ["MPLCONFIGDIR"]
     assert os.environ["USER"] == f"uid-{os.getuid()}" and os.environ["HOME"]
 
 

@@ -69,12 +69,13 @@ class Pictures:
         return Image.fromarray(whole)
 
     def as_image(self) -> Image.Image:
-        """All rows as one image, without names."""
+        """All rows as one image at least 600 pixels wide, without names."""
         strips = [self.strip(row) for row in self.rows]
         whole = Image.new("RGBA", (strips[0].width, sum(strip.height + 2 for strip in strips)))
         for i, strip in enumerate(strips):
             whole.paste(strip, (0, i * (strip.height + 2)))
-        return whole
+        times = math.ceil(600 / whole.width)
+        return whole.resize((times * whole.width, times * whole.height), Image.Resampling.NEAREST)
 
 
 def source(picture: Image.Image) -> str:

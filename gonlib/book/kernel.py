@@ -22,14 +22,16 @@ RUN = re.compile("[0-9a-f]{16}")  # the name of a run's folder
 OF_A_RUN = re.compile(r"(config|provenance)\.json|(history|measured)\.csv|(weights|interim|checkpoint).*")
 # The reader's: they would change what a page shows, or keep a kernel from starting.
 NOT_HANDED_ON = ("MPLBACKEND", "MATPLOTLIBRC", "PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONIOENCODING", "PYTHONHOME",
-                 "PYTHONPYCACHEPREFIX", "IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_CONFIG_DIR", "JUPYTER_CONFIG_PATH",
-                 "JUPYTER_DATA_DIR")
+                 "PYTHONPYCACHEPREFIX", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONDEVMODE", "PYTHONVERBOSE",
+                 "PYTHONPROFILEIMPORTTIME", "PYTHONTRACEMALLOC", "IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_CONFIG_DIR",
+                 "JUPYTER_CONFIG_PATH", "JUPYTER_DATA_DIR")
 
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of the processes that make the book: the reader's without what would show in the pages."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
-    return kept | {"PYTHONUTF8": "1", "PYTHONPATH": str(PACKAGE.parent)} | more
+    # an empty DOCUTILSCONFIG: nor does Sphinx read ~/.docutils
+    return kept | {"PYTHONUTF8": "1", "DOCUTILSCONFIG": "", "PYTHONPATH": str(PACKAGE.parent)} | more
 
 
 def manager_class(folder: Path, **more: str) -> "type[AsyncKernelManager]":

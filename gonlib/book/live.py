@@ -31,6 +31,7 @@ ELEMENTS = Path(__file__).with_name("elements")
 PEN = 1.5 / 32  # radius of the pen, in image sides
 SHOWN = 6  # images to choose from
 POINTS = 300  # latents in a scatter
+OTHERS = 50  # noisy points on the ring that stay
 # Corners of the scenes of `shapes`, and inner over outer radius (an ellipse has none, and the ratio of its axes).
 CORNERS = {"ellipse": (0, 0.6), "square": (4, 0.5**0.5), "triangle": (3, 0.5), "star": (5, 0.45)}
 
@@ -102,10 +103,15 @@ def ring(radius: float = 2.0, sigma: float = 0.7) -> Html:
         radius: of the circle, less than 4.
         sigma: standard deviation of the noise to begin with.
     """
-    caption = ("Equation 4 on a prior that is a circle: drag the noisy point, change the noise, and put the point at the "
-               "origin, where a GON starts.")
-    alt = "A circle, a noisy point outside it, and an arrow from the point to its posterior mean just inside the circle"
-    return _element("gon-ring", {"radius": radius, "sigma": sigma}, stills.ring(radius, sigma), alt, caption)
+    caption = ("Equation 4 on a prior that is a circle. Grey: the density of the noisy points, all that the formula is "
+               "given; arrows: one gradient step, which ends at the posterior mean. Drag the large point, change the noise, "
+               "and put the point at the origin, where a GON starts.")
+    alt = "Noisy points around a circle, each with an arrow to its posterior mean near the circle"
+    generator = torch.Generator().manual_seed(0)
+    angles, noise = (2 * np.pi * torch.rand(OTHERS, 1, generator=generator), torch.randn(OTHERS, 2, generator=generator))
+    others = torch.cat([angles, noise], 1)
+    data = {"radius": radius, "sigma": sigma, "others": [[round(number, 3) for number in row] for row in others.tolist()]}
+    return _element("gon-ring", data, stills.ring(radius, sigma, others), alt, caption)
 
 
 def zoom(run: Run) -> Html:

@@ -165,8 +165,9 @@ def load_source(path: Path) -> dict:
     """A notebook as it is written in the book; `UserError` if it is none."""
     try:
         page = json.loads(path.read_text(encoding="utf-8"))
-        assert all(isinstance(cell["source"], str | list) for cell in page["cells"])
-    except (ValueError, RecursionError, KeyError, TypeError, AssertionError) as fault:
+        if not all(isinstance(cell["source"], str | list) for cell in page["cells"]):
+            raise ValueError("a cell without text")
+    except (ValueError, RecursionError, KeyError, TypeError) as fault:
         raise UserError(f"{path} is not a notebook; open it with Jupyter, or take it from git again.") from fault
     return page
 

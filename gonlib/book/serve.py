@@ -2,9 +2,11 @@
 
 import functools
 import http.server
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -14,6 +16,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Says nothing of a browser that has gone away in the middle of a file."""
+
+    def handle_error(self, request: Any, address: Any) -> None:
+        """Say what went wrong with a request, as Python does, unless it is only that."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, address)
 
 
 @contextmanager
@@ -29,7 +40,7 @@ def reserved(port: str | None) -> Iterator[http.server.ThreadingHTTPServer | Non
     if not (port.isascii() and port.isdecimal()) or not 1 <= int(port) <= 65535:
         raise UserError(f"a port is a number from 1 to 65535, not {port[:40]!r}.")
     try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+        server = Server(("127.0.0.1", int(port)), Handler)
     except OSError as fault:
         raise UserError(f"port {port} cannot be had ({fault.strerror}); choose another: make serve PORT=8001.") from fault
     with server:

@@ -52,14 +52,17 @@ def draw(model: Model, x: Tensor) -> str:
     return _picture(figure)
 
 
-def ring(radius: float, sigma: float) -> str:
-    """A noisy point beside a circle, and the arrow to its posterior mean."""
-    z0 = torch.tensor([[2.4, 1.6]], dtype=torch.float64)
+def ring(radius: float, sigma: float, others: Tensor) -> str:
+    """Noisy points beside a circle, and the arrows to their posterior means; `others`: (n, 3), angles and standard noise."""
+    angles, noise = others[:, 0].double(), others[:, 1:].double()
+    z0 = radius * torch.stack([angles.cos(), angles.sin()], 1) + sigma * noise
+    z0 = torch.cat([z0, torch.tensor([[2.4, 1.6]], dtype=torch.float64)])
     mean = posterior_mean(lambda z: ring_density(z, radius, sigma), z0, sigma**2 * torch.eye(2, dtype=torch.float64))
     figure, axis = plt.subplots(figsize=(3.6, 3.6))
     axis.add_patch(plt.Circle((0, 0), radius, fill=False, color=GREEN, lw=2))
-    axis.annotate("", mean[0].tolist(), z0[0].tolist(), arrowprops={"arrowstyle": "-|>", "color": MINUS})
-    axis.plot(*z0[0].tolist(), "o", color=PLUS)
+    axis.quiver(*z0.T, *(mean - z0).T, angles="xy", scale_units="xy", scale=1, width=0.006, color=MINUS)
+    axis.plot(*z0[:-1].T, ".", color=PLUS, ms=4)
+    axis.plot(*z0[-1].tolist(), "o", color=PLUS)
     axis.set(xlim=(-4, 4), ylim=(-4, 4), xticks=[], yticks=[], aspect="equal")
     return _picture(figure)
 

@@ -99,7 +99,8 @@ def _stack(figure, panels, beside):
         place = places[axes]
         axes.set(xlabel=axes.get_xlabel() or last[place.colspan.start],
                  ylabel=(axes.get_ylabel() or first[place.rowspan.start]) if i % beside == 0 else "")
-        axes.tick_params(labelbottom=True, labelleft=i % beside == 0)
+        own = not axes.get_shared_y_axes().joined(axes, panels[0])  # a scale of its own
+        axes.tick_params(labelbottom=True, labelleft=i % beside == 0 or own)
         axes.set_subplotspec(grid[i // beside, i % beside])
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .. import files
 from ..errors import duration
 
 
@@ -20,14 +22,15 @@ class Timings:
         profile: Name of the profile; each has times of its own.
         names: The notebooks that will be executed.
         workers: How many are executed at a time.
-        files: JSON files with times, the first that knows a notebook counts; new times go to the first.
+        kept: JSON files with times, the first that knows a notebook counts; new times go to the first.
     """
 
-    def __init__(self, profile: str, names: list[str], workers: int, files: list[Path]) -> None:
-        self.profile, self.workers, self.file = profile, workers, files[0]
+    def __init__(self, profile: str, names: list[str], workers: int, kept: list[Path]) -> None:
+        self.profile, self.workers, self.file = profile, workers, kept[0]
         known: dict[str, float] = {}
-        for file in reversed(files):
-            known |= (_read_json(file) or {}).get(profile, {})
+        for file in reversed(kept):
+            known |= {name: seconds for name, seconds in _of(_read_json(file), profile).items()
+                      if type(seconds) in (int, float) and 0 <= seconds < math.inf}
         self.expected: dict[str, float | None] = {name: known.get(name) for name in names}
         self.done: set[str] = set()
 
@@ -57,9 +60,11 @@ class Timings:
         self.expected[name] = seconds
         self.done.add(name)
         if keep:
-            everything = _read_json(self.file) or {}
-            everything.setdefault(self.profile, {})[name] = round(seconds, 1)
-            self.file.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+            found = _read_json(self.file)
+            everything = found if isinstance(found, dict) else {}
+            everything[self.profile] = _of(everything, self.profile) | {name: round(seconds, 1)}
+            with contextlib.suppress(OSError):  # it only guides the next progress bar
+                files.write_json(self.file, everything)
 
 
 @contextlib.contextmanager
@@ -109,8 +114,14 @@ def _changed(file: Path) -> float:
         return 0.0
 
 
+def _of(values: Any, name: str) -> dict[str, Any]:
+    """The dictionary of that name in another; an empty one if there is none."""
+    found = values.get(name) if isinstance(values, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, or half-written: it only guides a progress bar
+    except (OSError, ValueError, RecursionError):  # not there, or half-written: it only guides a progress bar
         return None

@@ -213,6 +213,34 @@ def _check_column(name: str, column: pd.Series) -> None:
         raise ValueError(f"its column {name} is not what it should be")
 
 
+# What pages need of the tables that experiments keep beside their runs; of others nothing is known.
+KEPT_NEEDED = {
+    "best-linear": ("error",), "ceiling": ("ceiling", "linear"), "detail": ("method", "frequency", "correlation", "size"),
+    "diversity": ("spread", "novelty", "variety"), "histogram": ("left", "latents", "random projections"),
+    "latent-noise": ("fraction", "variance", "predicted", "error", "full_error"), "mean-image": ("error",),
+    "normality": ("mean", "sd", "skewness", "excess", "p", "departure", "kind"), "points": ("z1", "z2", "label", "named"),
+    "scores": ("method", "psnr", "size"), "shapes": ("samples", "test images", "normal pixels"),
+    "smoothness": ("path", "monotone", "largest_jump", "off_path"), "steps": ("steps", "error", "moved"),
+    "yardsticks": ("pca_error", "numbers"),
+}
+KEPT_TEXTS = ("method", "kind", "path", "change")
+
+
+def read_kept(path: Path, name: str) -> pd.DataFrame:
+    """A table that was kept under a `name`: it has the columns that pages need, with numbers, or short texts, in them."""
+    with readable(path):
+        table = pd.read_csv(path, index_col=0)
+        if table.empty and name in KEPT_NEEDED:
+            raise ValueError("it has no rows")
+        for column in KEPT_NEEDED.get(name, ()):
+            if column not in table:
+                raise ValueError(f"it has no column {column}")
+            right = table[column].map(_text).all() if column in KEPT_TEXTS else table[column].dtype.kind in "iuf"
+            if not right:
+                raise ValueError(f"its column {column} is not what it should be")
+        return table
+
+
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """Weights or pictures. Where they have a SHA-256, as all do that are written today, it is compared."""
     with readable(folder / name):

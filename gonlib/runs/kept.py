@@ -5,6 +5,7 @@ As a run grows, a file is named after the step of the weights that it was made o
 
 import io
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 from .. import files
 from ..data import as_bytes
 from . import provenance, store
-from .contents import KEPT, read_record, readable
+from .contents import KEPT, Unreadable, read_kept, read_record, readable
 
 MOST_PIXELS = 2**26  # of one strip of pictures
 
@@ -36,7 +37,7 @@ def keep(run, compute, device="cpu") -> None:
     if name in record and all((run.folder / file).is_file() for file in record[name]["files"]):
         return
     data = store.load_data(run.config, device)
-    store.check_data(run.folder, run.data, data)
+    store.check_data(run.folder, run.data, data.identity)
     model = run.load_model(device)
     names = []
     for key, what in compute(model, data, run.config).items():
@@ -63,8 +64,7 @@ def table(run, name: str) -> pd.DataFrame | None:
     path = _newest(run, name, ".csv")
     if path is None:
         return None
-    with readable(path):
-        return pd.read_csv(path, index_col=0)
+    return read_kept(path, name)
 
 
 def strips(run) -> dict[str, Path]:
@@ -103,7 +103,11 @@ def collected(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     """The tables kept under a name with finished runs in one, each line with what `experiments.collect` says of its run."""
     parts = []
     for _, run in runs[runs.state == "done"].iterrows():
-        frame = table(run.run, name)
+        try:
+            frame = table(run.run, name)
+        except Unreadable as fault:  # one damaged table does not stop the others
+            print(fault, file=sys.stderr)
+            continue
         if frame is not None:
             of_run = run.drop([key for key in frame if key in run])
             parts.append(frame.assign(**{key: [value] * len(frame) for key, value in of_run.items()}))

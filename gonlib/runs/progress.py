@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def _file(path: Path, run: str) -> Report:
         if fraction < 1 and time.monotonic() - last < 0.2:
             return
         last = time.monotonic()
-        with files.replacing(path, durable=False) as temporary:
+        with suppress(OSError), files.replacing(path, durable=False) as temporary:  # nobody can watch: the run goes on
             temporary.write_text(json.dumps({"run": run, "fraction": round(fraction, 4)}) + "\n", encoding="utf-8")
 
     return report

@@ -42,9 +42,10 @@ def git_commit() -> str | None:
     root = repository_root()
     if root is None or not (root / ".git").exists():
         return None
+    here = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's: another checkout
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=here)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

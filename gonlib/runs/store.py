@@ -1,5 +1,6 @@
 """The run store: a run is trained once, found by its name, goes on when more of it is asked, and says where it came from."""
 
+import functools
 import os
 import re
 import shutil
@@ -14,8 +15,9 @@ import torch
 
 from .. import files
 from ..data import Dataset, load
-from ..data.registry import at_hand
-from ..errors import UserError, from_system, printable
+from ..data.datasets import fingerprint
+from ..data.registry import at_hand, facts
+from ..errors import UserError, from_system, printable, shortened
 from ..method.model import Model
 from ..training import checkpoint, loop
 from ..training.config import Config
@@ -61,7 +63,7 @@ def find_run(config: Config, stores: Iterable["Store"]) -> Run | None:
             faults.append(fault)
         else:
             if run and run.complete:
-                check_pictures(run)
+                check_at_hand(run)
                 return run
     if faults:
         raise faults[0]
@@ -82,17 +84,28 @@ def load_data(config: Config, device: str | torch.device = "cpu") -> Dataset:
     return load(config.dataset, config.size, config.train_images, config.test_images, device)
 
 
-def check_pictures(run: Run) -> None:
-    """Compare a run of the reader's own folder with the pictures that are there now; see `check_data`."""
-    if run.config.dataset.startswith("folder:") and at_hand(run.config.dataset):
-        check_data(run.folder, run.data, load_data(run.config))
+def check_at_hand(run: Run) -> None:
+    """Compare a run's data with the pictures or the prepared file that are there now, if any are; see `check_data`.
+
+    A run that comes with the book says what data it was trained on: the reader may have others of that name.
+    """
+    config, name = run.config, run.config.dataset
+    ours = name.startswith("folder:") or run.folder.parent != recorded_store().root
+    if ours and not facts(name).built_in and at_hand(name):
+        check_data(run.folder, run.data, _identity(name, config.train_images, config.test_images, fingerprint(name)))
 
 
-def check_data(folder: Path, recorded: dict[str, Any], data: Dataset) -> None:
+@functools.lru_cache(64)
+def _identity(name: str, train_images: int, test_images: int, stamped: str) -> dict[str, Any]:
+    """What a run on these images notes of them; remembered until `stamped` says that their files have changed."""
+    return load(name, 8, train_images, test_images).identity
+
+
+def check_data(folder: Path, recorded: dict[str, Any], identity: dict[str, Any]) -> None:
     """Raise `UserError` if a run was trained on other data of the same name: it is never shown as one of these."""
-    if recorded != data.identity:
-        raise UserError(f"the data set {data.name} has changed since the run in {folder} began: delete that folder to train "
-                        "it on the new data, or put the old data back.")
+    if recorded != identity:
+        raise UserError(f"the data set {shortened(str(identity['name']))} has changed since the run in {folder} began: "
+                        "delete that folder to train it on the new data, or put the old data back.")
 
 
 class Store:
@@ -176,7 +189,7 @@ class Store:
 
         run = self.find(config)
         if run and run.complete:
-            check_pictures(run)
+            check_at_hand(run)
             files.tidy(run.folder)
             return run
         check_device(device)
@@ -195,7 +208,7 @@ class Store:
         with turn:  # it draws from the random numbers that all threads share
             model = beside.buildable(config, data)
         if (folder / "provenance.json").is_file():
-            check_data(folder, read_provenance(folder)["data"], data)
+            check_data(folder, read_provenance(folder)["data"], data.identity)
         if not (run and _measurable(run)):
             self._train(config, data, device, model, keep_weights or config.look != USUAL, options)
             run = self.find(config)

@@ -8,7 +8,6 @@ from statistics import median
 from ..data import registry as data
 from ..errors import UserError, duration, unknown
 from ..runs import provenance
-from ..runs.contents import Unreadable
 from ..runs.schedule import Wanted
 from ..runs.store import find_run
 from .parameters import read
@@ -113,7 +112,7 @@ def state(config, stores):
     """One of STATES, and the run as far as it is, or None; `stores` are the local one and those of recorded runs."""
     try:
         run = find_run(config, stores)
-    except Unreadable as fault:
+    except UserError as fault:  # or its data have changed since
         print(fault, file=sys.stderr)
         return "unreadable", None
     if run and run.complete:
@@ -213,7 +212,7 @@ def why(targets, planned, stores, device="cpu"):
         for name, config in found:
             try:
                 run = find_run(config, stores)
-            except Unreadable as fault:
+            except UserError as fault:
                 lines.append(f"{name}: {fault}")
                 continue
             differences = since(run, device) if run else nearest(config, stored)

@@ -92,7 +92,7 @@ def test_pictures_with_a_title_for_each_row():
     assert [label.text for label in made.select(".label")] == ["original", "GON <1>"]
     assert [opened(picture)[..., :3].max() for picture in made.select("img")] == [1, 1]  # bytes and overshoot alike
     assert opened(made.img).shape == (32, 65, 4)  # small images are enlarged, so that gaps are narrow
-    assert pictures.as_image().size == (65, 68)
+    assert pictures.as_image().size == (10 * 65, 10 * 68)
     assert grids.arrange({}) is None
 
 

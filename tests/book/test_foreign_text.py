@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
     cells, store = grid.cells(dataset=f"folder:{folder}"), Store(root / "store")
     for cell in cells:
         run = store.run(cell.configs[0], progress=lambda *_: None)
-        kept.keep(run, lambda *_: {"scores": pd.DataFrame({"method": [HOSTILE], "value": [1.0]})})
+        kept.keep(run, lambda *_: {"scores": pd.DataFrame({"method": [HOSTILE], "psnr": [1.0], "size": [8]})})
         made = json.loads((run.folder / "provenance.json").read_text())
         made["stretches"] = planted(made["stretches"])
         (run.folder / "provenance.json").write_text(json.dumps(made))
@@ -57,7 +57,7 @@ def shown(runs, store):
     yield "recorded", tables.table(runs, {"test_error": HOSTILE}, recorded=runs, transpose=True)
     yield "not run yet", tables.not_run_yet("table1", runs=runs.assign(state="not run"))
     yield "shaded", tables.shaded(runs.pivot(index="row", columns="column", values="test_error")).to_html()
-    yield "kept", kept.collected(runs, "scores")[["method", "value"]]._repr_html_()
+    yield "kept", kept.collected(runs, "scores")[["method", "psnr"]]._repr_html_()
     yield "pictures", numbers.prose(pictures.sentences(runs))
     yield "not recorded", pictures.not_recorded(runs.assign(state="not run", steps=0))
     yield "race", live.race({HOSTILE: runs})

@@ -193,6 +193,17 @@ def test_time_left_is_estimated_from_the_last_build(tmp_path):
     assert [duration(s) for s in (12.4, 185, 7800)] == ["12 s", "3 min 05 s", "2 h 10 min"]
 
 
+@pytest.mark.parametrize("text", ["[]", '{"quick": 3}', '{"quick": {"a": "x"}}', '{"quick": {"a": -1}}', "[" * 100_000, "{"])
+def test_damaged_times_of_the_last_build_are_none(tmp_path, text):
+    path = tmp_path / "timings.json"
+    path.write_text(text)
+    made = timings.Timings("quick", ["a"], 1, [path])
+    assert made.left({"a": 1}) is None
+    made.finished("a", 3.0, keep=True)
+    assert timings.Timings("quick", ["a"], 1, [path]).left({}) == 3
+    timings.Timings("quick", ["a"], 1, [tmp_path / "no" / "timings.json"]).finished("a", 3.0, keep=True)  # full
+
+
 def test_as_many_notebooks_at_a_time_as_there_are_cores_but_one_on_a_gpu():
     def three(device):
         return [book.Notebook(ROOT / "a.ipynb", {}, {"device": device}) for _ in range(3)]

@@ -40,10 +40,12 @@ def test_the_readers_settings_stay_out(one_page, tmp_path):
     kernel = tmp_path / "jupyter" / "kernels" / "python3"
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    (tmp_path / "docutils").write_text("[general]\nraw_enabled: no\n")
     (tmp_path / "rc").write_text("text.usetex: True\nbackend: Agg\n")
     theirs = {"MPLBACKEND": "Agg", "MATPLOTLIBRC": str(tmp_path / "rc"), "IPYTHONDIR": str(tmp_path / "ipython"),
               "JUPYTER_PATH": str(tmp_path / "jupyter"), "PYTHONWARNINGS": "error", "LC_ALL": "C", "PYTHONUTF8": "0",
-              "PYTHONCOERCECLOCALE": "0", "PYTHONSTARTUP": "/nowhere", "PYTHONIOENCODING": "ascii"}
+              "PYTHONCOERCECLOCALE": "0", "PYTHONSTARTUP": "/nowhere", "PYTHONIOENCODING": "ascii",
+              "PYTHONOPTIMIZE": "2", "DOCUTILSCONFIG": str(tmp_path / "docutils")}
     process = build_elsewhere(one_page, environment=theirs)
     printed, complaints = process.communicate(timeout=250)
     assert process.returncode == 0, printed + complaints
@@ -158,6 +160,18 @@ def test_the_book_is_served(tmp_path, capsys):
         assert opener.open(f"http://127.0.0.1:{port}/", timeout=10).read() == b"the book"
         server.shutdown()
     assert f"http://localhost:{port}" in capsys.readouterr().out
+
+
+def test_a_browser_that_went_away_is_no_fault(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with serve.reserved(str(port)) as server:
+        for fault in (BrokenPipeError, ConnectionResetError, ValueError):
+            try:
+                raise fault
+            except fault:
+                server.handle_error(None, ("127.0.0.1", 1))
+    assert capsys.readouterr().err.count("Traceback") == 1
 
 
 def test_a_notebook_of_the_book_that_is_none_is_named(one_page, capsys):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datafiles import example, put
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -18,6 +19,7 @@ from gonlib.method.models import MODELS
 from gonlib.runs import store as stores
 from gonlib.runs.run import Point
 from gonlib.runs.store import Store, find_run
+from gonlib.study import status
 from gonlib.training import loop
 from gonlib.training.config import Config
 from gonlib.training.evaluation import evaluate
@@ -250,6 +252,26 @@ def test_a_folder_whose_pictures_changed_is_never_an_old_result(tmp_path, monkey
     for ask in (lambda: made.run(config), lambda: find_run(config, [made]), lambda: made.run(config.replace(epochs=3))):
         with pytest.raises(UserError, match="data set folder:mine has changed since the run in .* began"):
             ask()
+
+
+def test_a_prepared_file_that_was_altered_is_never_an_old_result(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GONLIB_DATA", str(tmp_path))
+    made, recorded, name = Store(tmp_path / "store"), Store(tmp_path / "recorded"), "cifar10@mine"
+    arrays = example(name) | {"complete": np.bool_(False)}
+    put(tmp_path, name, arrays)
+    config = TINY.replace(dataset=name, train_images=0, test_images=0, epochs=1)
+    made.run(config)
+    recorded.merge(made.root)
+    put(tmp_path, name, arrays | {"train_images": 255 - arrays["train_images"]})
+    for ask in (lambda: made.run(config), lambda: find_run(config, [made])):
+        with pytest.raises(UserError, match="data set cifar10@mine has changed since the run in .* began"):
+            ask()
+    assert status.state(config, [made]) == ("unreadable", None)
+    assert "cifar10@mine has changed since" in capsys.readouterr().err
+    monkeypatch.setattr(stores, "recorded_store", lambda: recorded)
+    assert find_run(config, [recorded]).complete  # it says what it was trained on
+    (tmp_path / "prepared" / f"{name}.npz").unlink()
+    assert find_run(config, [made]).complete  # without its data a result is still a result
 
 
 def test_a_run_keeps_its_form(tmp_path, monkeypatch):

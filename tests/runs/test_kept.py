@@ -6,8 +6,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 
+from gonlib.errors import UserError
 from gonlib.runs import kept
+from gonlib.runs.contents import read_kept
 from gonlib.runs.store import Store
 from gonlib.training.config import Config
 
@@ -68,6 +71,27 @@ def test_a_damaged_record_is_made_again(run):
     (run.folder / "kept.json").write_text("[1")
     kept.keep(run, some)
     assert "test_kept.some at step 2" in json.loads((run.folder / "kept.json").read_text())
+
+
+@pytest.mark.parametrize("text, why", [
+    ("", "No columns"), (",error\n", "it has no rows"), (",eror\n0,1.5\n", "it has no column error"),
+    (",error\n0,<script>\n", "its column error is not what it should be"), (",error\n0,True\n", "is not what it should be"),
+])
+def test_a_kept_table_that_is_none_is_told_and_costs_only_its_run(run, tmp_path, capsys, text, why):
+    path = run.folder / f"mean-image-{run.metrics['steps']}.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"the run in .* is damaged.*{why}"):
+        kept.table(run, "mean-image")
+    runs = pd.DataFrame([{"run": run, "state": "done", "row": "a"}])
+    assert kept.collected(runs, "mean-image").empty and "is damaged" in capsys.readouterr().err
+    path.unlink()
+
+
+def test_the_book_s_own_kept_tables_are_as_pages_need_them():
+    found = list((ROOT / "book" / "results").glob("*/*-*.csv"))
+    for path in found:
+        read_kept(path, path.name.rpartition("-")[0])
+    assert len(found) > 10
 
 
 def test_collected_tables_say_whose_they_are(tmp_path):

@@ -72,6 +72,15 @@ def test_provenance_says_where_a_number_came_from_and_nothing_private(trained):
     assert f'"{getpass.getuser()}"' not in text
 
 
+def test_the_commit_is_that_of_the_checkout_whatever_git_was_told(tmp_path, monkeypatch):
+    """A hook of another repository names that in the environment."""
+    provenance.git_commit.cache_clear()
+    ours = provenance.git_commit()
+    monkeypatch.setenv("GIT_DIR", str(tmp_path))
+    provenance.git_commit.cache_clear()
+    assert provenance.git_commit() == ours
+
+
 def test_state_and_find_in_a_chain(trained, tmp_path):
     empty, other = Store(tmp_path), TINY.replace(seed=5)
     assert find_run(TINY, [empty, trained]).folder.parent == trained.root
@@ -143,3 +152,8 @@ def test_progress_is_reported_to_who_asks(tmp_path):
     assert seen[-1][0] == 1
     assert [fraction for fraction, _ in seen] == sorted(fraction for fraction, _ in seen)
     assert runs.Run(tmp_path / TINY.hash).status == "done"
+
+
+def test_a_run_goes_on_where_nobody_can_watch_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GONLIB_PROGRESS", str(tmp_path / "nowhere"))
+    assert Store(tmp_path / "store").run(TINY.replace(epochs=1, train_images=32)).status == "done"

@@ -1,4 +1,5 @@
-// <gon-ring>: equation 4 on a prior that is a circle. Drag the noisy point; one step leads to the posterior mean.
+// <gon-ring>: equation 4 on a prior that is a circle. Drag the noisy point; one step leads to the posterior mean, for it and
+// for the noisy copies of other points of the circle that stand around it.
 
 const REACH = 4; // the picture shows [-4, 4] x [-4, 4]
 const ANGLES = 360; // of the sums over the circle, which for such smooth functions are exact to rounding
@@ -13,6 +14,8 @@ class GonRing extends LiveElement {
     .circle { fill: none; stroke: var(--muted); stroke-width: 0.02; }
     .arc path { fill: none; stroke: var(--green); stroke-width: 0.2; }
     .arrow { stroke: var(--minus); stroke-width: 0.07; }
+    .others path { stroke: var(--minus); stroke-width: 0.035; opacity: 0.55; fill: none; }
+    .others circle { fill: var(--plus); opacity: 0.55; }
     .head, .mean { fill: var(--minus); }
     .point { touch-action: none; fill: var(--plus); stroke: var(--pst-color-background, Canvas); stroke-width: 0.04; }
     .axes { stroke: var(--line); stroke-width: 0.015; }
@@ -29,7 +32,7 @@ class GonRing extends LiveElement {
       <div class="field"><canvas></canvas>
         <svg viewBox="${-REACH} ${-REACH} ${2 * REACH} ${2 * REACH}">
           <path class="axes" d="M${-REACH} 0H${REACH}M0 ${-REACH}V${REACH}"></path>
-          <circle class="circle"></circle><g class="arc"></g>
+          <circle class="circle"></circle><g class="others"></g><g class="arc"></g>
           <line class="arrow"></line><path class="head"></path><circle class="mean" r="0.1"></circle>
           <circle class="reach" r="0.6"></circle><circle class="point" r="0.17" tabindex="0" role="slider"
             aria-label="The noisy point: arrow keys move it"></circle></svg></div>
@@ -38,6 +41,7 @@ class GonRing extends LiveElement {
           <li style="--key: var(--plus)"><b>z</b><sub>0</sub>, the noisy point: drag it</li>
           <li style="--key: var(--green)">p(<b>z</b> | <b>z</b><sub>0</sub>), where the clean point may be</li>
           <li style="--key: var(--minus)">its mean, one step away: σ²∇log p(<b>z</b><sub>0</sub>)</li>
+          <li style="--key: color-mix(in srgb, var(--plus) 55%, transparent)">noisy copies of other points, each with its step</li>
           <li style="--key: var(--muted)">p(<b>z</b><sub>0</sub>), the density whose gradient the step follows</li>
         </ul>
         <label class="bar">noise σ <input type="range" class="sigma" min="0.2" max="1.6" step="0.01"
@@ -81,15 +85,24 @@ class GonRing extends LiveElement {
     return { weights: weights.map((w) => w / total), logDensity: most + Math.log(total) - 2 * Math.log(sigma) };
   }
 
+  /** The mean of the points of the circle under weights. */
+  centre(weights) {
+    const mean = [0, 0];
+    weights.forEach((w, i) => {
+      mean[0] += w * this.data.radius * Math.cos((2 * Math.PI * i) / ANGLES);
+      mean[1] += w * this.data.radius * Math.sin((2 * Math.PI * i) / ANGLES);
+    });
+    return mean;
+  }
+
   draw() {
     const sigma = Number(this.slider.value), { radius } = this.data, { weights } = this.posterior(this.z0, sigma);
-    this.mean = [0, 0];
-    weights.forEach((w, i) => {
-      this.mean[0] += w * radius * Math.cos((2 * Math.PI * i) / ANGLES);
-      this.mean[1] += w * radius * Math.sin((2 * Math.PI * i) / ANGLES);
-    });
+    this.mean = this.centre(weights);
     this.find(".level").textContent = sigma.toFixed(2);
-    if (sigma !== this.painted) this.paintDensity(sigma);
+    if (sigma !== this.painted) {
+      this.paintDensity(sigma);
+      this.drawOthers(sigma);
+    }
     this.drawArc(weights);
     this.drawArrow();
     const away = Math.hypot(...this.mean.map((m, i) => m - this.z0[i])), length = Math.hypot(...this.mean);
@@ -108,6 +121,19 @@ class GonRing extends LiveElement {
       arc.setAttribute("d", `M${at(from)}A${this.data.radius} ${this.data.radius} 0 0 0 ${at(to)}`);
       arc.setAttribute("opacity", (weights[i * each] / most).toFixed(3));
     });
+  }
+
+  /** The noisy copies of other points of the circle, and the step from each. */
+  drawOthers(sigma) {
+    const { radius, others } = this.data;
+    this.find(".others").innerHTML = others.map(([angle, right, up]) => {
+      const x = radius * Math.cos(angle) + sigma * right, y = radius * Math.sin(angle) + sigma * up;
+      const [mx, my] = this.centre(this.posterior([x, y], sigma).weights);
+      const turn = Math.atan2(y - my, mx - x), tip = (by) => // of the head, which opens to both sides
+        `${mx - 0.15 * Math.cos(turn + by)} ${-my - 0.15 * Math.sin(turn + by)}`;
+      return `<path d="M${x} ${-y}L${mx} ${-my}M${tip(0.45)}L${mx} ${-my}L${tip(-0.45)}"></path>`
+        + `<circle cx="${x}" cy="${-y}" r="0.05"></circle>`;
+    }).join("");
   }
 
   drawArrow() {

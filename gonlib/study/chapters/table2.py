@@ -87,7 +87,7 @@ def c6(table2, table2_celeba):
     for runs in (table2, where(table2_celeba, dataset="celeba")):
         for column, here in by_column(runs):
             for kind in KINDS:
-                pair = [(f"{name}, {kind}", where(here, model=name, likelihood=kind)) for name in ("VGON", "VAE")]
+                pair = [(f"{name}, {NAMES[kind]}", where(here, model=name, likelihood=kind)) for name in ("VGON", "VAE")]
                 lower, higher = pair[::-1] if here.dataset.iloc[0] == "fashion_mnist" else pair
                 yield below(column, lower, dict([higher]), "test_bits")
                 yield _diverges(column, kind, *(runs for _, runs in pair))
@@ -97,6 +97,6 @@ def _diverges(column, kind, vgon, vae):
     """That every seed of a VGON failed where a VAE did not."""
     if vgon.empty or (vgon.state != "failed").any() or done(vae).empty:
         return None
-    text = say("{}: VGON, {}: {} fail; VAE, {} {} {}", column, kind, linked(f"{len(vgon)} of {len(vgon)} seeds", vgon), kind,
-               number(done(vae), "test_bits"), MARKS["fails"])
+    text = say("{}, {}: {} of the VGON fail, where the VAE has {} {}", column, NAMES[kind],
+               linked(f"{len(vgon)} of {len(vgon)} seeds", vgon), number(done(vae), "test_bits"), MARKS["fails"])
     return Finding("fails", text, pd.concat([vgon, vae]))
