@@ -33,8 +33,8 @@ def digits() -> Arrays:
     return split({"images": images, "labels": raw.target[order]}, 1437) | {"source": source}
 
 
-def patches(side: int = 32) -> Arrays:
-    """10,000 colour crops, `side` x `side`, of scikit-learn's two photographs; 8,000 train.
+def patches() -> Arrays:
+    """10,000 colour crops, 32 x 32, of scikit-learn's two photographs; 8,000 train.
 
     Each photograph is divided into 4 x 5 blocks of 106 x 128 pixels; test crops come from one block of each row, in
     other columns, training crops from the rest, and no crop crosses a border: no pixel is in both. Half are cut from
@@ -52,7 +52,7 @@ def patches(side: int = 32) -> Arrays:
         block = photos[label][top : top + 106, left : left + 128]
         for scale in (1, 2):
             small = block.reshape(106 // scale, scale, 128 // scale, scale, 3).mean((1, 3)).round().astype(np.uint8)
-            windows = np.lib.stride_tricks.sliding_window_view(small, (side, side), axis=(0, 1))
+            windows = np.lib.stride_tricks.sliding_window_view(small, (32, 32), axis=(0, 1))
             i, j = (random.integers(0, n, 125) for n in windows.shape[:2])  # 2 x 4 x 5 blocks, 2 scales: 10,000
             place = np.stack([np.full(125, label), top + i * scale, left + j * scale, np.full(125, scale)], 1)
             part = "test" if column == (2 * row + 1) % 5 else "train"
@@ -79,7 +79,7 @@ def shapes_factors() -> Arrays:
     return split(arrays | {"labels": arrays["shape"]}, 10000) | {"source": "generated shapes, built in"}
 
 
-def shapes_images(factors: Mapping[str, Any], size: int, device: str = "cpu") -> UInt8[Tensor, "n 1 size size"]:
+def shapes_images(factors: Mapping[str, Any], size: int) -> UInt8[Tensor, "n 1 size size"]:
     """Scenes drawn at any resolution.
 
     A pixel's level is the grey level times its coverage, taken from the signed distance to the outline, so the same
@@ -89,10 +89,10 @@ def shapes_images(factors: Mapping[str, Any], size: int, device: str = "cpu") ->
         factors: those of `shapes_factors`, each an array, tensor or list of length n.
         size: side of the images in pixels.
     """
-    scene = {key: torch.as_tensor(value, device=device) for key, value in factors.items()}
+    scene = {key: torch.as_tensor(value) for key, value in factors.items()}
     count, chunk = len(scene["shape"]), max(1, 2**21 // size**2)  # 8 MB per intermediate image of floats
-    out = torch.empty(count, 1, size, size, dtype=torch.uint8, device=device)
-    grid = (torch.arange(size, device=device) + 0.5) / size
+    out = torch.empty(count, 1, size, size, dtype=torch.uint8)
+    grid = (torch.arange(size) + 0.5) / size
     for i in range(0, count, chunk):
         part = {key: value[i : i + chunk, None, None] for key, value in scene.items()}
         distance = _signed_distance(part, grid[None, None, :] - part["x"], grid[None, :, None] - part["y"])
@@ -108,7 +108,7 @@ def _signed_distance(
     turn = torch.deg2rad(part["rotation"])
     x, y = turn.cos() * x + turn.sin() * y, turn.cos() * y - turn.sin() * x
     outer = part["radius"]
-    sides, ratio = _CORNERS.to(x.device)[part["shape"]].unbind(-1)
+    sides, ratio = _CORNERS[part["shape"]].unbind(-1)
     # by symmetry all sectors fold onto the one between an outer corner (angle 0) and the next inner one (pi / sides)
     sector, length = math.pi / sides, (x * x + y * y).sqrt()
     angle = torch.atan2(y, x)

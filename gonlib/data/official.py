@@ -110,13 +110,13 @@ def _first(download: Callable[[str, Path], None], urls: list[str], path: Path) -
     return download(urls[-1], path)
 
 
-def fetch(url: str, path: Path, md5: str | None = None) -> None:
+def fetch(url: str, path: Path) -> None:
     """Download `url` to `path`, whole or not at all, with a progress bar."""
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # it says how to write down a hash that we do not need
     path.parent.mkdir(parents=True, exist_ok=True)
-    pooch.retrieve(url, md5 and f"md5:{md5}", path.name, path.parent, progressbar=True)
+    pooch.retrieve(url, None, path.name, path.parent, progressbar=True)
 
 
 def read_idx(raw: bytes) -> UInt8[np.ndarray, "..."]:

@@ -22,15 +22,15 @@ class Statistics:
 
     A model has one such object and all its batch normalisations share it, so a mode is set in one place.
 
-    Args:
+    Attributes:
         mode: `batch`, the statistics of the batch itself (as published); `population`, running averages of the latent
             passes only; or `running`, running averages of every pass (stock behaviour, which ruins a GON, because at
             the origin the network is another one). Training always uses the batch.
         inner: whether the present pass only serves to find latents.
     """
 
-    def __init__(self, mode: str = "batch", inner: bool = False) -> None:
-        self.mode, self.inner = mode, inner
+    def __init__(self) -> None:
+        self.mode, self.inner = "batch", False
 
     def __repr__(self) -> str:
         return self.mode

@@ -143,10 +143,6 @@ class Run:
         """This run as if no more than so many epochs had been asked for."""
         return Run(self.folder, self.config.replace(epochs=max(epoch, 1)))
 
-    def metrics_at(self, epoch: int) -> dict[str, Any]:
-        """The numbers at the last measured point not after `epoch`; `epochs` and `steps` in it say which that is."""
-        return self._metrics(self.config.replace(epochs=epoch, steps=0).end(self.end["images"])[1])
-
     def _metrics(self, step: int) -> dict[str, Any]:
         looked, usual = self.rows(self.config.look), self.rows()
         at = max((s for s in looked if s <= step), default=max((s for s in usual if s <= step), default=0))
@@ -245,12 +241,6 @@ class Run:
         made = self.provenance
         return (f"{self.config.dataset}, {self.metrics['steps']:,} steps in {self.metrics['seconds']:.0f} s on "
                 f"{made['device']}, torch {made['versions']['torch']}, {made['started'][:10]}")
-
-    def same_result(self, other: "Run") -> bool:
-        """Whether two runs of one trajectory have the same numbers, times apart."""
-        mine, theirs = ({k: v for k, v in run.metrics.items() if "seconds" not in k} for run in (self, other))
-        history, others = (run.history.filter(regex="^(?!.*seconds)") for run in (self, other))
-        return mine == theirs and history.equals(others)
 
     def __repr__(self) -> str:
         return f"<run {self.hash}, {self.status}: {title(self.config)}>"

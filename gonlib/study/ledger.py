@@ -24,20 +24,15 @@ RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).v
 VERDICTS = ("holds", "fails", "mixed", "undecided", "not yet run")
 WORDS = {"undecided": "too close to call"}  # where a verdict is not its own name
 EARLY = 0.02  # before this share of its schedule a run is shown, but judges nothing
-SCOPES = {
-    "full": "the paper's schedule and data",
-    "part": "the paper's data, not yet to the end",
-    "small": "small runs of this build (no verdict)",
-    "exact": "mathematics, checked without runs",
-}
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A claim judged from runs: one of VERDICTS, what was found with linked numbers, what the runs were, their hashes.
 
-    `scope` is one of SCOPES and says what the verdict may be called; `part` says on which data sets, or at which epoch,
-    if that is not all.
+    `scope` says what the verdict may be called: "full" (the paper's schedule and data), "part" (the paper's data, not yet
+    to the end), "small" (small runs of this build: no verdict), "exact" (mathematics, checked without runs). `part`
+    says on which data sets, or at which epoch, if that is not all.
     """
 
     claim: str

@@ -48,16 +48,13 @@ def site(monkeypatch):
 
 
 def test_downloads_are_whole_or_not_at_all(tmp_path, monkeypatch, site):
-    path, md5 = tmp_path / "sub" / "file", hashlib.md5(b"x" * 100).hexdigest()
+    path = tmp_path / "sub" / "file"
     monkeypatch.setattr(Answers, "length", 200)
     with pytest.raises(OSError, match="100"):  # requests says how many bytes came
         official.fetch(site + "file", path)
     assert list(path.parent.iterdir()) == []
     monkeypatch.setattr(Answers, "length", 100)
-    with pytest.raises(ValueError, match="hash"):
-        official.fetch(site + "file", path, "0" * 32)
-    assert list(path.parent.iterdir()) == []
-    official.fetch(site + "file", path, md5)
+    official.fetch(site + "file", path)
     assert [file.name for file in path.parent.iterdir()] == ["file"]
     assert path.read_bytes() == b"x" * 100
 

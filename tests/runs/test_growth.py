@@ -74,7 +74,7 @@ def test_what_it_has_passed_is_answered_without_training(tmp_path, nothing_is_tr
     assert (again.metrics["epochs"], again.metrics["steps"]) == (2, 12)
     pd.testing.assert_frame_equal(again.history, first.history, rtol=1e-6)
     assert_same_model(again, first)
-    assert again.metrics_at(4)["epochs"] == 4 and again.metrics_at(40)["epochs"] == 5
+    assert again.at(4).metrics["epochs"] == 4 and again.at(40).metrics["epochs"] == 5
 
 
 def assert_same_model(run, other):

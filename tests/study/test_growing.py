@@ -49,7 +49,7 @@ def test_each_cell_is_read_at_the_furthest_epoch_and_says_so(grown):
     assert runs.state.to_dict() == {"GON": "growing", "AE": "growing", "1 step, detached": "done", "Tied AE": "not run"}
     assert runs.epoch.to_dict() == {"GON": 3, "AE": 2, "1 step, detached": 4, "Tied AE": 0}
     assert set(runs.asked.dropna()) == {4}
-    assert runs.test_error["GON"] == runs.run["GON"].metrics_at(3)["test_error"]
+    assert runs.test_error["GON"] == runs.run["GON"].at(3).metrics["test_error"]
     curves = registry.curves(registry.collect(grown))
     assert curves.groupby("model").epoch.max().to_dict() == {"GON": 3, "AE": 2, "1 step, detached": 4}
 
@@ -59,7 +59,7 @@ def test_rows_are_compared_at_the_epoch_that_all_have(grown):
     together = so_far(runs).set_index("model")
     assert set(together.epoch) == {2} and set(together.index) == {"GON", "AE", "1 step, detached"}
     for model, run in runs.set_index("model").run.dropna().items():
-        assert together.test_error[model] == run.metrics_at(2)["test_error"]
+        assert together.test_error[model] == run.at(2).metrics["test_error"]
         assert together.run[model].metrics["test_error"] == together.test_error[model]
     assert so_far(runs[runs.state == "done"]).empty
     everything = as_far(runs).set_index("model")

@@ -88,9 +88,9 @@ def lengths(runs: pd.DataFrame) -> list[Html]:
     for one in there.itertuples():
         if one.hash not in set(sampled.hash):
             lines.append(say("{}, {}: {}, not sampled yet.", one.row, one.column, how_far(one)))
-        elif pictures_mean(one.run) is not None and not learned(one.run):
+        elif (yard := pictures_mean(one.run)) is not None and not learned(one.run):
             lines.append(say("{}, {}: this short run has not learned its pictures: its error is {}, the mean image's {}.",
-                             one.row, one.column, f"{one.test_error:.1f}", f"{pictures_mean(one.run):.1f}"))
+                             one.row, one.column, f"{one.test_error:.1f}", f"{yard:.1f}"))
     return lines
 
 

@@ -70,14 +70,6 @@ def further(*experiments: pd.DataFrame) -> pd.DataFrame:
     return table.assign(relative=table.error / table.groupby("hash").error.transform("first"))
 
 
-def further_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `further`: the error after 1, 10 and 50 steps, and the second step's length, of the first one's."""
-    errors = table.pivot_table(index="row", columns="steps", values="error", sort=False)[[1, 10, 50]].map("{:.2f}".format)
-    second = table[table.steps == 2].groupby("row").moved.mean().map("{:.0e}".format)
-    errors = errors.rename(columns={1: "error, 1 step", 10: "10 steps", 50: "50 steps"})
-    return errors.assign(**{"second step, of the first": second}).rename_axis(index=None, columns=None)
-
-
 def further_columns(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict]:
     """The runs with their error after 1, 10 and 50 steps as columns, and the headings of these."""
     table, headings = further(runs), {1: "1 step", 10: "10 steps", 50: "50 steps"}

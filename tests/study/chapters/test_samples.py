@@ -8,6 +8,7 @@ import torch
 from gonlib.data import datasets
 from gonlib.runs import kept
 from gonlib.runs.store import Store
+from gonlib.study import registry
 from gonlib.study.chapters import latents, samples
 from gonlib.study.measures import agreement, diversity, nearest
 from gonlib.training.config import Config
@@ -111,3 +112,10 @@ def test_what_is_kept_of_a_fit(tmp_path):
     shares = kept.table(run, "shapes").iloc[0]
     assert 0.1 <= shares["samples"] <= 1 and shares["test images"] > 0.4
     assert kept.pictures(run, "samples").shape == (16, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["samples", "samples-9a", "samples-9b"])
+def test_it_is_said_how_recorded_runs_were_made(name):
+    """Whether or not the mean image was kept with them."""
+    runs = registry.recorded(name)
+    assert len(samples.lengths(runs)) >= bool((runs.state != "not run").any())
