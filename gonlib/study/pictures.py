@@ -59,7 +59,8 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     lines = []
     for one in begun(runs).itertuples():
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
-        about = ", ".join(filter(None, (one.column, f"{side} × {side} pixels", network([one.config]), how_far(one))))
+        named = one.run.data.get("title", one.column)  # of a variant, with its number of images
+        about = ", ".join(filter(None, (named, f"{side} × {side} pixels", network([one.config]), how_far(one))))
         beside = "" if yard is None else f" (of the mean training image: {yard:.2f})"
         failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "
         lines.append(say("{}: {}test error {}{}.", about, failed, number(here, "test_error"), beside))
