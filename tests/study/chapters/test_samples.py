@@ -8,6 +8,7 @@ import torch
 from gonlib.data import datasets
 from gonlib.runs import kept
 from gonlib.runs.store import Store
+from gonlib.study import registry
 from gonlib.study.chapters import latents, samples
 from gonlib.study.measures import agreement, diversity, nearest
 from gonlib.training.config import Config
@@ -80,7 +81,9 @@ def test_what_is_kept_of_a_variational_model(tmp_path):
     assert set(kept.table(run, "diversity")) == {"spread", "novelty", "variety"}
     line = {"row": "VGON", "column": "digits", "state": "done", "seed": 0, "run": run}
     lines = pd.DataFrame([line, line | {"row": "VAE", "run": run_of(tmp_path)}, line | {"state": "not run", "run": None}])
-    shown = samples.beside_nearest(lines, n=5)  # of the second nothing is kept
+    rows = samples.beside_nearest(lines, n=5)  # of the second nothing is kept
+    shown = dict(rows)
+    assert list(rows.runs) == [run.hash]
     assert [title.split() for title in shown] == [["VGON,", "digits", "samples"], ["VGON,", "digits", "nearest"]]
     assert torch.equal(shown["VGON, digits\nnearest"], kept.pictures(run, "nearest")[:5])
     model = run.load_model()
@@ -109,3 +112,10 @@ def test_what_is_kept_of_a_fit(tmp_path):
     shares = kept.table(run, "shapes").iloc[0]
     assert 0.1 <= shares["samples"] <= 1 and shares["test images"] > 0.4
     assert kept.pictures(run, "samples").shape == (16, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["samples", "samples-9a", "samples-9b"])
+def test_it_is_said_how_recorded_runs_were_made(name):
+    """Whether or not the mean image was kept with them."""
+    runs = registry.recorded(name)
+    assert len(samples.lengths(runs)) >= bool((runs.state != "not run").any())
