@@ -69,11 +69,13 @@ def test_kept_with_interpolation(run, monkeypatch):
     assert kept.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways
     assert len(kept.table(run, "smoothness")) == 4 * changes
     runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run}, {"column": "other", "state": "not run"}])
+    monkeypatch.setattr(drawings, "show_images", lambda rows, **options: shown.append(rows))
     shown = []
-    monkeypatch.setattr(drawings, "show_images", lambda rows, **options: shown.append([len(row) for row in rows.values()]))
     drawings.show_paths(runs, "slerp", "lerp")
     drawings.show_known(runs, "truth", "slerp")
-    assert shown == [[frames] * 6, [frames] * 2 * changes]
+    assert [len(rows) for rows in shown] == [6, 2 * changes]
+    assert all(len(strip) == frames for rows in shown for _, strip in rows)
+    assert [list(rows.runs) for rows in shown] == [[run.hash]] * 2
 
 
 def test_kept_with_monte_carlo(run):
