@@ -100,4 +100,4 @@ def factors(runs: pd.DataFrame) -> pd.DataFrame:
 def of_factor(runs: pd.DataFrame, function: str, column: tuple[str, str]) -> pd.DataFrame:
     """The runs behind a field of `factors`: with that activation, and with ELU."""
     runs = where(compared(runs), column=column[0], model=column[1])
-    return runs[[name == "elu" or named(name) == function for name in runs.activation]]
+    return runs[runs.activation.map(named).isin([function, named("elu")])]

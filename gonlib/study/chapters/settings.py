@@ -132,7 +132,7 @@ def of_ratio(runs: pd.DataFrame, row: tuple[str, str], model: str) -> pd.DataFra
     """The runs behind a field of `ratios`; none behind the paper's."""
     dataset, change = row
     runs = where(runs, change=change, model=(model, "GON"))
-    return runs[[DATASETS.get(name, name) == dataset for name in runs.dataset]]
+    return runs[runs.dataset.map(lambda name: DATASETS.get(name, name)) == dataset]
 
 
 def schedules(*experiments: pd.DataFrame, paper=TABLE1) -> pd.DataFrame:
