@@ -15,7 +15,7 @@ from ..study.chapters.interpolation import FRAMES
 from ..study.chapters.super_resolution import largest
 from ..study.experiment import title
 from .figures import COLOURS, plot_curves, plot_panels, show_images
-from .svg import INK
+from .svg import INK, remember
 
 
 def plot_activations(names):
@@ -38,7 +38,10 @@ def plot_activations(names):
 
 
 def plot_classes(points, ax=None):
-    """Latents `z1`, `z2` coloured by `label`; those that a classifier `named` otherwise are crosses; returns the axes."""
+    """Latents `z1`, `z2` coloured by `label`; those that a classifier `named` otherwise are crosses; returns the axes.
+
+    `points` are the tables "points" of `kept.collected`.
+    """
     ax = ax or plt.figure(figsize=(5.2, 4.2)).add_subplot()
     colours = sns.color_palette("tab20" if points.label.max() > 9 else "tab10")
     for label, part in points.groupby("label"):
@@ -47,6 +50,7 @@ def plot_classes(points, ax=None):
         ax.scatter(wrong.z1, wrong.z2, s=12, color=colours[label % len(colours)], marker="x", lw=0.8)
     ax.set(xlabel="first latent", ylabel="second latent")
     ax.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.6)
+    remember(ax.figure, points)
     return ax
 
 
@@ -56,7 +60,7 @@ def show_snapshots(run, originals=None, rows=8, images=12):
     keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
     label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
     top = {} if originals is None else {"images": originals[:images]}
-    show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55)
+    show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55, runs=[run.hash])
 
 
 def _seconds(value):
@@ -91,6 +95,7 @@ def grid_of_errors(runs, metric="test_error"):
         text = values.map(lambda v: "failed" if math.isnan(v) else f"{v:.3g}")
         sns.heatmap(values, annot=text, fmt="", norm=scale, cmap="viridis_r", ax=axis, cbar=axis is axes.flat[-1])
         axis.set(title=model, xlabel="batch size", ylabel="learning rate" if axis is axes.flat[0] else "")
+    remember(fig, runs)
     return fig
 
 
@@ -107,32 +112,32 @@ def plot_histograms(runs):
         axis.plot(middle, np.exp(-(middle**2) / 2) / math.sqrt(2 * math.pi), color=INK, ls=":", lw=1, label="normal")
         axis.set(title=f"{row.row}, {row.column}", yscale="log", ylim=(1e-4, 1), xlabel="standardised latent")
     axes.flat[0].set_ylabel("density")
+    remember(fig, done)
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return fig
 
 
 def show_paths(runs, *ways, pairs=3):
     """Draw the paths kept with runs (rows of `experiment.collect`), a row for each pair and way."""
-    rows = {}
+    rows = kept.Rows()
     for run in runs[runs.state == "done"].itertuples():
-        strips = {way: kept.pictures(run.run, way) for way in ways}
+        strips = {way: strip for way in ways if (strip := kept.pictures(run.run, way)) is not None}
         for pair in range(pairs):
             for way, strip in strips.items():
-                if strip is not None:
-                    rows[f"{run.column} {pair + 1}, {way}"] = strip.view(-1, FRAMES, *strip.shape[1:])[pair]
+                rows.put(f"{run.column} {pair + 1}, {way}", strip.view(-1, FRAMES, *strip.shape[1:])[pair], run.run)
     show_images(kept.alike(rows), size=0.62)
 
 
 def show_known(runs, *ways):
     """Draw for each known change of each run the true views ("truth") and the paths of these names."""
-    rows = {}
+    rows = kept.Rows()
     for run in runs[runs.state == "done"].itertuples():
         strip, table = kept.pictures(run.run, "known"), kept.table(run.run, "smoothness")
         if strip is not None:
             blocks = strip.view(-1, FRAMES, *strip.shape[1:])
             names = [(change, way) for change in table.change.unique() for way in ("truth", *table.path.unique())]
-            rows |= {f"{run.column}, {change}\n{way}": block
-                     for (change, way), block in zip(names, blocks, strict=True) if way in ways}
+            for (change, way), block in zip(names, blocks, strict=True):
+                rows.put(f"{run.column}, {change}\n{way}", block if way in ways else None, run.run)
     show_images(kept.alike(rows), size=0.55)
 
 
@@ -154,13 +159,14 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
         axis.set(title=f"{column}, {part['size'].iloc[0]} px", xlabel="cycles per image side",
                  ylabel="correlation with the truth")
     axes.flat[0].legend(fontsize=8)
+    remember(fig, detail)
     return fig
 
 
 def plot_further(further):
     """What further steps at evaluation do to the error and the latents (figure 2): from `steps_and_gap.further`."""
     names = {"relative": "error, of that of one step", "moved": "moved"}
-    both = further[further.steps > 1].rename(columns=names).melt(["row", "seed", "steps"], list(names.values()))
+    both = further[further.steps > 1].rename(columns=names).melt(["row", "seed", "hash", "steps"], list(names.values()))
     fig = plot_panels(both, "variable", x="steps", y="value", label="", share=False, log=False)
     for axis in fig.axes:
         axis.set(xscale="log", xlabel="steps at evaluation")
@@ -180,4 +186,5 @@ def plot_noise(noise):
     axis.plot(noise.fraction, noise.predicted, "--", c=INK, label="predicted")
     axis.set(xscale="log", yscale="log", xlabel="share of the coordinates", ylabel="variance / squared length")
     axis.legend()
+    remember(fig, noise)
     return fig

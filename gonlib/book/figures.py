@@ -175,4 +175,5 @@ def plot_points(frame, x, y="test_error", labels=None, label="summed squared err
         place = {"xytext": (4, 5), "va": "bottom"} if number % 2 else {"xytext": (4, -5), "va": "top"}
         ax.annotate("" if labels is None else labels[i], (row[x], row[y]), textcoords="offset points", fontsize=8, **place)
     ax.set(xlabel=x, ylabel=label, xscale="log", yscale="log")
+    svg.remember(ax.figure, known)
     return ax

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from ..runs import kept
 from ..runs.run import Run
@@ -45,22 +44,19 @@ def _in_short(verdict: Verdict) -> str:
     return f"{word} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
 
 
-def pictures() -> list[tuple[str, Tensor]]:
+def pictures() -> kept.Rows:
     """Rows of test images of the paper's data and of what recorded GONs make of them, as far as there are such runs."""
     runs = [*recorded_for("gon").run.dropna()[:1], *registry.recorded("table1", models=["GON"]).run.dropna(),
             *registry.recorded("implicit").run.dropna()]
-    rows: dict[str, tuple] = {}
+    rows = kept.Rows()
     for run in (run for run in runs if learned(run)):
-        images, made = (_first(run, *names) for names in (("images",), ("reconstructed", "reconstructions")))
-        if images is not None and made is not None:
-            name = DATASETS.get(run.config.dataset.partition("@")[0], run.config.dataset)
-            rows.setdefault(name, ((name, images[:SHOWN]), (f"GON, {run.config.latents} latents", made[:SHOWN])))
-    return kept.alike([row for pair in rows.values() for row in pair])
-
-
-def _first(run, *names):
-    """The pictures kept under the first of some names that there are, or None."""
-    return next((strip for name in names if (strip := kept.pictures(run, name)) is not None), None)
+        images, *made = (kept.pictures(run, name, SHOWN) for name in ("images", "reconstructed", "reconstructions"))
+        made = [strip for strip in made if strip is not None]
+        name = DATASETS.get(run.config.dataset.partition("@")[0], run.config.dataset)
+        if images is not None and made and name not in dict(rows):
+            rows.put(name, images, run)
+            rows.put(f"GON, {run.config.latents} latents", made[0], run, once=False)
+    return kept.alike(rows)
 
 
 def findings() -> Html:

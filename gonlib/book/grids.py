@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .svg import PIXELS_PER_POINT, WIDTH
+from .svg import PIXELS_PER_POINT, WIDTH, data_link, names_of
 
 INCH = 72 * PIXELS_PER_POINT  # pixels of the page, as in figures
 LETTER = 0.085  # inches
@@ -22,7 +22,8 @@ LABEL = 16  # letters, then a row's name goes on below
 class Pictures:
     """Rows of images, each (n, C, H, W) with values in [0, 1], `per_row` places in each, `size` inches wide.
 
-    `labels` has a name for each row or is empty, `titles` stand above the columns.
+    `labels` has a name for each row or is empty, `titles` stand above the columns; `runs` are the names of those whose
+    models made the images.
     """
 
     rows: list[Tensor]
@@ -30,6 +31,7 @@ class Pictures:
     titles: list[str]
     per_row: int
     size: float
+    runs: list[str]
 
     def _repr_html_(self) -> str:
         """What a notebook and a page show."""
@@ -49,7 +51,8 @@ class Pictures:
         before = "minmax(0, max-content) " if self.labels else ""
         look = (f"display: grid; grid-template-columns: {before}{columns}; gap: 4px 8px; align-items: center; "
                 "line-height: 1.15; max-width: 100%")
-        return f'<div role="img" class="pictures" style="{look}">{"".join(parts)}</div>'
+        shown = f'<div role="img" class="pictures" style="{look}">{"".join(parts)}</div>'
+        return f'<div class="drawn">{shown}{data_link(self.runs)}</div>'
 
     def strip(self, row: Tensor) -> Image.Image:
         """A row as one image: its pictures side by side, with gaps that one sees through."""
@@ -82,8 +85,8 @@ def source(picture: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def arrange(images, titles=None, per_row=None, size=0.9, labels=None) -> Pictures | None:
-    """Images (N, C, H, W), floats in [0, 1] or uint8, in rows; or {row title: images}, or pairs of these.
+def arrange(images, titles=None, per_row=None, size=0.9, labels=None, runs=()) -> Pictures | None:
+    """Images (N, C, H, W), floats in [0, 1] or uint8, in rows; or {row title: images}, or `kept.Rows`.
 
     Args:
         images: None of them gives None.
@@ -91,7 +94,9 @@ def arrange(images, titles=None, per_row=None, size=0.9, labels=None) -> Picture
         per_row: How many images a row has, for a single tensor.
         size: An image's width in inches; they are smaller where that would be wider than the page.
         labels: Before the rows, for a single tensor.
+        runs: Those whose models made the images, by name or in a frame; `kept.Rows` know theirs.
     """
+    names = names_of(getattr(images, "runs", runs))
     if isinstance(images, torch.Tensor):
         per_row = per_row or min(len(images), 12)
         rows = list(as_cpu(images).split(per_row))
@@ -103,7 +108,7 @@ def arrange(images, titles=None, per_row=None, size=0.9, labels=None) -> Picture
         per_row = max(map(len, rows))
     labels = [str(label) for label in labels or ()]
     left = LETTER * min(max(map(len, labels), default=0), LABEL)
-    return Pictures(rows, labels, list(titles or ()), per_row, min(size, (WIDTH - left) / per_row))
+    return Pictures(rows, labels, list(titles or ()), per_row, min(size, (WIDTH - left) / per_row), names)
 
 
 def as_cpu(images: Tensor) -> Tensor:

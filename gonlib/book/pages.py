@@ -181,7 +181,7 @@ def _made_accessible(cell: dict) -> None:
         for kind in [kind for kind in data if kind.endswith("text/html")]:  # glued ones, too
             shown = "".join(data[kind])
             if alt:
-                shown = shown.replace('role="img" class', f'role="img" aria-label="{alt}" class', 1)
+                shown = shown.replace('role="img" class', f'role="img" aria-label="{alt}" class')
             data[kind] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
 
 

@@ -3,9 +3,11 @@
 import io
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -56,7 +58,7 @@ def as_html(figure) -> Html:
     drawn = _drawing(figure)
     if fit_phone(figure):
         drawn = Html('<div class="wide">{}</div><div class="narrow">{}</div>').format(drawn, _drawing(figure))
-    return Html('<div class="drawn">{}{}</div>').format(drawn, _data(figure))
+    return Html('<div class="drawn">{}{}</div>').format(drawn, data_link(getattr(figure, "runs", ())))
 
 
 def _drawing(figure):
@@ -146,14 +148,21 @@ def _inline(svg: str) -> str:
     return re.sub(r"<svg [^>]*>", head, svg, count=1).replace("\n", " ")
 
 
-def remember(figure, frame) -> None:
-    """Note that a figure shows the runs of a frame with their names in a column `hash`."""
-    if "hash" in frame:
-        figure.runs = dict.fromkeys([*getattr(figure, "runs", {}), *frame.hash])
+def remember(figure: plt.Figure, runs: pd.DataFrame | Iterable[str]) -> None:
+    """Note that a figure shows some runs: given by name, or in a frame with their names in a column `hash`."""
+    figure.runs = [*getattr(figure, "runs", []), *names_of(runs)]
 
 
-def _data(figure):
-    """The link below a figure to the runs that it shows."""
-    runs = list(getattr(figure, "runs", {}))
+def names_of(runs: pd.DataFrame | Iterable[str]) -> list[str]:
+    """The names of runs that are given so, or in a frame, where those that are not there are left out."""
+    if not isinstance(runs, pd.DataFrame):
+        return list(runs)
+    there = runs[runs.run.notna()] if "run" in runs else runs
+    return list(there.hash) if "hash" in there else []
+
+
+def data_link(runs: Iterable[str]) -> Html:
+    """The link below a figure to the runs that it shows; nothing if it shows none."""
+    names = list(dict.fromkeys(runs))
     link = '<div class="data"><a class="number" href="runs.html#run-{}" data-runs="{}">data</a></div>'
-    return Html(link).format(runs[0], " ".join(runs)) if runs else ""
+    return Html(link).format(names[0], " ".join(names)) if names else Html("")

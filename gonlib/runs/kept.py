@@ -6,6 +6,7 @@ As a run grows, a file is named after the step of the weights that it was made o
 import io
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def strips(run) -> dict[str, Path]:
     return {name: path for name in names if (path := _newest(run, name, ".png"))}
 
 
-def pictures(run, name: str) -> torch.Tensor | None:
-    """The square pictures kept with a run under a name as one strip, (N, C, H, H) uint8 with C of 1 or 3; or None."""
+def pictures(run, name: str, first: int | None = None) -> torch.Tensor | None:
+    """The (`first`) square pictures kept with a run under a name, (N, C, H, H) uint8 with C of 1 or 3; or None."""
     path = _newest(run, name, ".png")
     if path is None:
         return None
@@ -82,7 +83,7 @@ def pictures(run, name: str) -> torch.Tensor | None:
             raise ValueError("it is no strip of pictures")
         strip = torch.from_numpy(np.array(image))
         channels = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
-        return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)
+        return channels.unflatten(1, (-1, strip.shape[1])).transpose(0, 1)[:first]
 
 
 def _csv(frame):
@@ -113,10 +114,24 @@ def collected(runs: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def alike(pictures: dict | list) -> Any:
-    """{title: (N, C, H, H)}, or pairs of them, with all pictures of the largest size and number of channels among them."""
-    pairs = list(pictures.items() if isinstance(pictures, dict) else pictures)
+class Rows(list):
+    """Rows of pictures to be drawn: pairs of a title and (N, C, H, H), and the names of the `runs` that kept them."""
+
+    def __init__(self, pairs: Iterable[tuple[str, torch.Tensor]] = (), runs: Iterable[str] = ()) -> None:
+        super().__init__(pairs)
+        self.runs = dict.fromkeys(runs)
+
+    def put(self, title: str, strip: torch.Tensor | None, run: Any, once: bool = True) -> None:
+        """Add a row of a run's pictures, unless there are none or, `once`, there is a row of this title."""
+        if strip is not None and not (once and any(title == there for there, _ in self)):
+            self.append((title, strip))
+            self.runs[run.hash] = None
+
+
+def alike(rows: Any) -> Any:
+    """`Rows`, or {title: (N, C, H, H)}, with all pictures of the largest size and number of channels among them."""
+    pairs = list(rows.items() if isinstance(rows, dict) else rows)
     side = max((strip.shape[-1] for _, strip in pairs), default=0)
     channels = max((strip.shape[1] for _, strip in pairs), default=0)
     made = [(title, torch.nn.functional.interpolate(strip, side).expand(-1, channels, -1, -1)) for title, strip in pairs]
-    return dict(made) if isinstance(pictures, dict) else made
+    return dict(made) if isinstance(rows, dict) else Rows(made, rows.runs)

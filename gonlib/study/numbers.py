@@ -105,6 +105,12 @@ def conditions(runs: pd.DataFrame) -> str:
     return f"{datasets} ({images} images of {sizes} pixels), {about}"
 
 
+def variants(runs: pd.DataFrame) -> list[Html]:
+    """For each variant of a data set among runs, how many images it has and where they come from, in a sentence."""
+    data = [run.data for run in runs.run.dropna() if "title" in run.data] if "run" in runs else []
+    return list(dict.fromkeys(say("{}: {}.", about["title"], about["source"]) for about in data))
+
+
 def made(runs: pd.DataFrame) -> str:
     """Where runs that a page asked for come from: small ones that take long are recorded with the book."""
     book = store.recorded_store().root

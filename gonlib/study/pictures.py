@@ -1,7 +1,6 @@
 """What pages with pictures share: runs as far as they have come, and whether these have learned their pictures."""
 
 import pandas as pd
-import torch
 from markupsafe import escape
 
 from ..runs import kept
@@ -36,8 +35,8 @@ def learned(run) -> bool:
     return yard is not None and run.metrics["test_error"] < yard
 
 
-def gallery(runs: pd.DataFrame, *names: str, **called: str) -> dict[str, torch.Tensor]:
-    """The pictures kept under some names with runs: {row title: (N, C, H, H)}, made `kept.alike`.
+def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
+    """The pictures kept under some names with runs, made `kept.alike`.
 
     The title says which runs have not learned their pictures; runs without pictures are left out.
 
@@ -47,12 +46,11 @@ def gallery(runs: pd.DataFrame, *names: str, **called: str) -> dict[str, torch.T
         called: What is shown besides, and what it is called there.
     """
     called = {name: name for name in names} | called
-    found = {}
+    found = kept.Rows()
     for one in begun(runs).itertuples():
         title = one.column if learned(one.run) else f"{one.column}, not learned"
         for name, words in called.items():
-            if (strip := kept.pictures(one.run, name)) is not None:
-                found[f"{title}\n{words}" if len(called) > 1 else title] = strip
+            found.put(f"{title}\n{words}" if len(called) > 1 else title, kept.pictures(one.run, name), one.run)
     return kept.alike(found)
 
 
@@ -61,7 +59,8 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     lines = []
     for one in begun(runs).itertuples():
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
-        about = ", ".join(filter(None, (one.column, f"{side} × {side} pixels", network([one.config]), how_far(one))))
+        named = one.run.data.get("title", one.column)  # of a variant, with its number of images
+        about = ", ".join(filter(None, (named, f"{side} × {side} pixels", network([one.config]), how_far(one))))
         beside = "" if yard is None else f" (of the mean training image: {yard:.2f})"
         failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "
         lines.append(say("{}: {}test error {}{}.", about, failed, number(here, "test_error"), beside))

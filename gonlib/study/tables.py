@@ -9,7 +9,7 @@ from markupsafe import escape
 from ..data.registry import facts
 from . import registry
 from .experiment import as_far
-from .numbers import OTHER_NUMBERS, Html, mean_sd, number, reached, written
+from .numbers import OTHER_NUMBERS, Html, mean_sd, number, reached, variants, written
 
 STATUS = Html('see <a href="status.html">what is recorded</a>')
 NAMED = 6  # columns without results that are named; more are counted
@@ -51,7 +51,7 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
     made = Html('<div class="table-scroll"><table class="published"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
                 "</table></div>").format(Html("").join(heads), Html("").join(rows))
     key = ["In grey the paper's number, and with it the recorded one where there is one yet; the best of each in bold."]
-    return made + _notes([*key, *missing, *_dagger(made)], _as_csv(full, [metric], name))
+    return made + _notes([*key, *missing, *variants(full), *_dagger(made)], _as_csv(full, [metric], name))
 
 
 def _published_cells(column, runs, metric, digits):
@@ -112,7 +112,8 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, trans
                 notes[column, under] = source, _about(part)
     made, told = _html(blocks, [*dict.fromkeys(everything.row), *below], transpose, notes)
     names = [metrics] if isinstance(metrics, str) else [*metrics]
-    return made + _notes([*told, *(missing if there else []), *_dagger(made)], _as_csv(everything, names, name))
+    told += [*(missing if there else []), *variants(everything), *_dagger(made)]
+    return made + _notes(told, _as_csv(everything, names, name))
 
 
 def _with_results(runs, by):

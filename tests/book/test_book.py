@@ -104,7 +104,7 @@ def test_pictures_are_there(smoke_book):
         if not source.startswith("data:"):
             assert (smoke_book.html / unquote(source)).stat().st_size > 1000, f"{source} on {name}"
     for name in NAMES:
-        for figure in soup(smoke_book, name).select("svg.drawn"):
+        for figure in soup(smoke_book, name).select("svg.drawn, div.pictures"):
             assert figure.get("aria-label"), f"a figure of {name} is not described"
 
 

@@ -198,11 +198,30 @@ def test_colour_models_can_be_drawn_for_too(tmp_path, show):
     np.testing.assert_allclose(numbers(browser, "it.views[0].picture"), picture, atol=1e-3)
 
 
+ELEMENTS = [lambda runs: live.draw(runs["gon"], runs["detached"]), lambda runs: live.ring(),
+            lambda runs: live.zoom(runs["shapes"]), lambda runs: live.path(runs["shapes"]),
+            lambda runs: live.scatter(runs["classes"])]
+
+
 @needs_chromium
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [lambda runs: live.draw(runs["gon"]), lambda runs: live.ring(),
-                                  lambda runs: live.zoom(runs["shapes"]), lambda runs: live.path(runs["shapes"]),
-                                  lambda runs: live.scatter(runs["classes"])])
+@pytest.mark.parametrize("make", ELEMENTS)
+def test_whatever_one_can_move_or_see_has_a_name_and_is_reached_by_keys(runs, show, make):
+    browser = show(make(runs))
+    browser.call("Accessibility.enable")
+    nodes = [node for node in browser.call("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    kinds = ("button", "slider", "checkbox", "image", "img", "application", "Canvas")
+    named = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if node["role"]["value"] in kinds]
+    assert len(named) > 1 and all(name for _, name in named), named
+    reached = browser.evaluate("""(() => { const it = document.querySelector('.live > *').shadowRoot;
+        const all = [...it.querySelectorAll('button, input, [tabindex]')].filter(part => part.checkVisibility());
+        return all.every(part => { part.focus(); return it.activeElement === part }) })()""")
+    assert reached
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("make", ELEMENTS)
 def test_without_scripts_there_is_a_picture(runs, browser, tmp_path, make):
     path = tmp_path / "page.html"
     path.write_text(PAGE.format(make(runs)))

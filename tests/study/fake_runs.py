@@ -17,6 +17,7 @@ class FakeRun:
     metrics: dict = field(default_factory=lambda: {"epochs": 500, "steps": 1000, "images": 100})
     provenance: dict = field(default_factory=lambda: {"device": "a device"})
     folder: Path = Path("build/store/0123456789abcdef")
+    data: dict = field(default_factory=dict)
     shots: pd.DataFrame | None = None
     history: pd.DataFrame | None = None
     snapshots = property(lambda self: (None, self.shots))

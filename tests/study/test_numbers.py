@@ -16,13 +16,22 @@ from gonlib.training.config import Config
 
 def stored(row="GON", column="MNIST", seed=0, state="done", paper=None, **metrics):
     """A row of `collect`, with a run that says where it comes from."""
-    run = SimpleNamespace(metrics=metrics, config=Config(), summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
+    run = SimpleNamespace(metrics=metrics, config=Config(), data={}, summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
     return {"row": row, "column": column, "seed": seed, "state": state, "hash": f"{row}{column}{seed}".lower(),
             "run": run if state != "not run" else None, "paper": paper} | metrics
 
 
 def three(values=(1.0, 2.0, 3.0), **fields):
     return pd.DataFrame([stored(seed=i, test_error=v, **fields) for i, v in enumerate(values)])
+
+
+def test_where_the_images_of_a_variant_come_from_is_said_once():
+    runs = three()
+    assert numbers.variants(runs) == []
+    for run in runs.run:
+        run.data = {"title": "CelebA (part: 4,560 images)", "source": "Liu 2015; a part"}
+    assert numbers.variants(runs) == ["CelebA (part: 4,560 images): Liu 2015; a part."]
+    assert "Liu 2015; a part" in tables.table(runs) and "Liu 2015; a part" in tables.published(runs)
 
 
 def test_mean_and_deviation():

@@ -27,7 +27,7 @@ class GonDraw extends LiveElement {
     <div class="bar starts"><span>Start from</span></div>
     <div class="bar tests"><span>or a test image</span></div>
     <div class="stages">
-      <div><h4>Draw: <b>x</b></h4><div class="pen"><canvas class="draw square" tabindex="0" role="img"
+      <div><h4>Draw: <b>x</b></h4><div class="pen"><canvas class="draw square" tabindex="0" role="application"
         aria-label="The image: draw with the pointer; arrow keys shift it, Delete clears it"></canvas></div>
         <p>White on black, in the dashed square. <button class="clear">Clear</button></p></div>
     </div>
@@ -138,13 +138,16 @@ class ModelView {
     const label = `<div class="second"><h4>${name}</h4><p>The same image, encoded and decoded by this model.</p></div>`;
     const holder = document.createElement("template");
     holder.innerHTML = `${number ? label : ""}
-      <div><h4>Residual <b>x</b> − F(<b>0</b>)</h4><canvas class="residual square"></canvas>
+      <div><h4>Residual <b>x</b> − F(<b>0</b>)</h4><canvas class="residual square" role="img"
+        aria-label="What the image differs by from the picture of the origin"></canvas>
         <p>Orange: <b>x</b> is brighter; blue: darker.</p></div>
       <div class="latent"><h4>Latent <b>z</b> = M<b>x</b> + <b>b</b></h4>
         <svg class="bars" preserveAspectRatio="none" viewBox="0 -1 ${this.gon.latents} 2" tabindex="0" role="slider"
-          aria-label="The latent: left and right choose a number, up and down change it"></svg>
+          aria-label="The latent: left and right choose a number, up and down change it"
+          aria-valuemin="${-this.limit}" aria-valuemax="${this.limit}"></svg>
         <p>Drag a bar. <output class="value"></output> <button class="reset">Reset</button></p></div>
-      <div><h4>Picture F(<b>z</b>)</h4><canvas class="picture square"></canvas>
+      <div><h4>Picture F(<b>z</b>)</h4><canvas class="picture square" role="img"
+        aria-label="What the latent decodes to"></canvas>
         <p>Squared error <output class="error"></output></p></div>`;
     const cells = [...holder.content.children];
     this.host.find(".stages").append(holder.content);

@@ -29,13 +29,13 @@ class GonRing extends LiveElement {
 
   static body = `
     <div class="both">
-      <div class="field"><canvas></canvas>
+      <div class="field"><canvas role="img" aria-label="The density of the noisy points: a ring"></canvas>
         <svg viewBox="${-REACH} ${-REACH} ${2 * REACH} ${2 * REACH}">
           <path class="axes" d="M${-REACH} 0H${REACH}M0 ${-REACH}V${REACH}"></path>
           <circle class="circle"></circle><g class="others"></g><g class="arc"></g>
           <line class="arrow"></line><path class="head"></path><circle class="mean" r="0.1"></circle>
           <circle class="reach" r="0.6"></circle><circle class="point" r="0.17" tabindex="0" role="slider"
-            aria-label="The noisy point: arrow keys move it"></circle></svg></div>
+            aria-label="The noisy point: arrow keys move it" aria-valuemin="${-REACH}" aria-valuemax="${REACH}"></circle></svg></div>
       <div>
         <ul>
           <li style="--key: var(--plus)"><b>z</b><sub>0</sub>, the noisy point: drag it</li>

@@ -31,7 +31,7 @@ class GonZoom extends LiveElement {
     for (const [name, title] of Object.entries(titles)) {
       const scored = scenes && (name === "gon" || name === "bicubic") ? "PSNR here" : "";
       this.find(".panels").insertAdjacentHTML("beforeend", `<div><h4>${title}</h4>
-        <canvas class="${name} square"></canvas><p>${scored} <output></output></p></div>`);
+        <canvas class="${name} square" role="img" aria-label="${title}"></canvas><p>${scored} <output></output></p></div>`);
     }
     thumbs(this.find(".images"), this.images, size, "image", (i) => this.choose(i));
     this.controls();

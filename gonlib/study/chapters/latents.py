@@ -123,14 +123,14 @@ def stops(runs: pd.DataFrame) -> pd.DataFrame:
     return here.assign(row=titles).drop_duplicates(["column", "row", "seed"])
 
 
-def fitted_pictures(runs: pd.DataFrame, n=12) -> dict[str, torch.Tensor]:
-    """{title: pictures}: of the first data set, samples of each stop and the images nearest to them, and normal pixels."""
-    first, rows = runs[(runs.state == "done") & (runs.seed == 0)], {}
+def fitted_pictures(runs: pd.DataFrame, n=12) -> kept.Rows:
+    """Pictures of the first data set: samples of each stop and the images nearest to them, and normal pixels."""
+    first, rows = runs[(runs.state == "done") & (runs.seed == 0)], kept.Rows()
     for run in first[first.column == first.column.iloc[0]].itertuples() if len(first) else ():
         for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "pixels")):
-            rows[label] = kept.pictures(run.run, name)
-    rows = dict(sorted(rows.items(), key=lambda item: item[0] == "normal pixels"))  # which are the same for all
-    return {label: strip[:n] for label, strip in rows.items() if strip is not None}
+            rows.put(label, kept.pictures(run.run, name, n), run.run)
+    rows.sort(key=lambda row: row[0] == "normal pixels")  # which are the same for all
+    return rows
 
 
 def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:

@@ -49,12 +49,11 @@ large_reconstructions = Experiment("samples-9a", "Figure 9a: reconstructions at 
 
 
 def beside_nearest(runs, n=12):
-    """{title: pictures (n, C, H, H)}: samples of the runs of seed 0, and under them the training image nearest to each."""
-    rows = {}
+    """Pictures: samples of the runs of seed 0, and under them the training image nearest to each."""
+    rows = kept.Rows()
     for run in runs[(runs.state == "done") & (runs.seed == 0)].itertuples():
         for name in ("samples", "nearest"):
-            if (strip := kept.pictures(run.run, name)) is not None:
-                rows[f"{run.row}, {run.column}\n{name}"] = strip[:n]
+            rows.put(f"{run.row}, {run.column}\n{name}", kept.pictures(run.run, name, n), run.run)
     return kept.alike(rows)
 
 

@@ -121,18 +121,19 @@ def _standing(column, here):
                Html(", ").join(named), lowest if len(means) > 1 else "")
 
 
-def pictured(runs: pd.DataFrame) -> dict:
-    """{title: pictures} of the column with most rows that kept some: test images, then each row's reconstructions.
+def pictured(runs: pd.DataFrame) -> kept.Rows:
+    """Pictures of the column with most rows that kept some: test images, then each row's reconstructions.
 
     The titles say the errors. Empty if no column has two such rows.
     """
-    best = {}
+    best = kept.Rows()
     for column, here in by_column(done(where(runs, seed=0), "test_error")):
-        strips = {f"{one.row}: {one.test_error:.2f}": strip for one in here.itertuples()
-                  if (strip := kept.pictures(one.run, "reconstructions")) is not None}
-        if len(strips) > max(1, len(best) - 1):
-            images = (kept.pictures(one.run, "images") for one in here.itertuples())
-            best = {column: next(strip for strip in images if strip is not None)} | strips
+        rows = kept.Rows()
+        for one in here.itertuples():
+            rows.put(column, kept.pictures(one.run, "images"), one.run)
+            rows.put(f"{one.row}: {one.test_error:.2f}", kept.pictures(one.run, "reconstructions"), one.run)
+        if len(rows) > max(2, len(best)):
+            best = rows
     return best
 
 

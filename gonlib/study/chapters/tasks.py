@@ -126,15 +126,16 @@ def both_sentences(runs: pd.DataFrame) -> list[Html]:
                 linked(f"{times:.2f}", done(runs)), f"{points:+.1f}")]
 
 
-def converted_pictures(runs: pd.DataFrame) -> list[tuple[str, torch.Tensor]]:
+def converted_pictures(runs: pd.DataFrame) -> kept.Rows:
     """Rows of pictures: of each conversion the sources, what each model makes of them, the target."""
-    rows = []
+    rows = kept.Rows()
     for column, part in runs[(runs.state == "done") & (runs.seed == 0)].groupby("column", sort=False):
         first = part.run.iloc[0]
-        rows += [(column, kept.pictures(first, "sources"))]
-        rows += [(f"by {run.row}", kept.pictures(run.run, "converted")) for run in part.itertuples()]
-        rows += [("target", kept.pictures(first, "images"))]
-    return kept.alike([(title, strip) for title, strip in rows if strip is not None])
+        shown = [(column, "sources", first), *((f"by {one.row}", "converted", one.run) for one in part.itertuples()),
+                 ("target", "images", first)]
+        for words, name, run in shown:
+            rows.put(words, kept.pictures(run, name), run, once=False)
+    return kept.alike(rows)
 
 
 def converted_errors(runs: pd.DataFrame) -> pd.DataFrame:

@@ -62,17 +62,20 @@ def test_kept_with_super_resolution(run):
     plt.close(fig)
 
 
-def test_kept_with_interpolation(run):
+def test_kept_with_interpolation(run, monkeypatch):
     kept.keep(run, interpolation.ways)
     frames, changes = interpolation.FRAMES, len(interpolation.CHANGES)
     assert kept.pictures(run, "slerp").shape[0] == kept.pictures(run, "lerp").shape[0] == interpolation.SHOWN * frames
     assert kept.pictures(run, "known").shape[0] == 5 * frames * changes  # the truth and four ways
     assert len(kept.table(run, "smoothness")) == 4 * changes
     runs = pd.DataFrame([{"column": "shapes", "state": "done", "run": run}, {"column": "other", "state": "not run"}])
-    known = drawings.show_known(runs, "truth", "slerp")
-    for fig, rows in ((drawings.show_paths(runs, "slerp", "lerp"), 6), (known, 2 * changes)):
-        assert len(fig.axes) == rows * frames
-        plt.close(fig)
+    monkeypatch.setattr(drawings, "show_images", lambda rows, **options: shown.append(rows))
+    shown = []
+    drawings.show_paths(runs, "slerp", "lerp")
+    drawings.show_known(runs, "truth", "slerp")
+    assert [len(rows) for rows in shown] == [6, 2 * changes]
+    assert all(len(strip) == frames for rows in shown for _, strip in rows)
+    assert [list(rows.runs) for rows in shown] == [[run.hash]] * 2
 
 
 def test_kept_with_monte_carlo(run):

@@ -81,7 +81,9 @@ def test_what_is_kept_of_a_variational_model(tmp_path):
     assert set(kept.table(run, "diversity")) == {"spread", "novelty", "variety"}
     line = {"row": "VGON", "column": "digits", "state": "done", "seed": 0, "run": run}
     lines = pd.DataFrame([line, line | {"row": "VAE", "run": run_of(tmp_path)}, line | {"state": "not run", "run": None}])
-    shown = samples.beside_nearest(lines, n=5)  # of the second nothing is kept
+    rows = samples.beside_nearest(lines, n=5)  # of the second nothing is kept
+    shown = dict(rows)
+    assert list(rows.runs) == [run.hash]
     assert [title.split() for title in shown] == [["VGON,", "digits", "samples"], ["VGON,", "digits", "nearest"]]
     assert torch.equal(shown["VGON, digits\nnearest"], kept.pictures(run, "nearest")[:5])
     model = run.load_model()
