@@ -181,7 +181,12 @@ def test_what_contributors_are_told_is_there():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for folder in re.findall(r"`(gonlib/\w+/|tests/)`", text):
         assert (ROOT / folder).is_dir(), folder
-    for target in set(re.findall(r"\bmake (\w+)", text)):
+    for file in set(re.findall(r"`([\w/]+\.(?:py|txt|md|yml))`", text)) - {"study/chapters/NAME.py"}:
+        places = (ROOT, ROOT / "gonlib", ROOT / "gonlib" / "method")
+        assert any((place / file).is_file() for place in places), file
+    for name, file in re.findall(r"`([A-Z]+)`(?: and `[A-Z]+`)? in `([\w/]+\.py)`", text):
+        assert re.search(rf"^{name}\b", (ROOT / "gonlib" / file).read_text(), re.MULTILINE), name
+    for target in set(re.findall(r"\bmake ([\w-]+)", text)):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     lint = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]

@@ -9,7 +9,7 @@ import pandas as pd
 from ..runs import store
 from .experiment import collect, title
 from .numbers import Html, reached
-from .registry import EXPERIMENTS, at_full_schedule
+from .registry import EXPERIMENTS, SMALLER, at_full_schedule
 
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
 <p>{{ "{:,}".format(done) }} of {{ "{:,}".format(runs) }} runs are complete, {{ growing }} are on their way, of
@@ -18,7 +18,8 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <th scope="col">missing</th></tr></thead><tbody>
 {% for line in lines %}
 <tr id="{{ line.name }}"><th scope="row">{{ line.title }} <code>{{ line.name }}</code></th>
-<td>{% for part in line.recorded %}<div>{{ part }}</div>{% endfor %}</td><td>{{ line.missing | join(", ") }}</td></tr>
+<td>{% for part in line.recorded %}<div>{{ part }}</div>{% endfor %}</td><td>{{ line.missing | join(", ") }}
+{% if line.command %}<details><summary>command</summary><pre>{{ line.command }}</pre></details>{% endif %}</td></tr>
 {% endfor %}
 </tbody></table>""")
 
@@ -37,22 +38,28 @@ def coverage(name: str) -> tuple[Line, pd.DataFrame]:
     """What is recorded of an experiment at full schedule, and its runs as `collect` gives them."""
     stores = [store.recorded_store()]
     runs = collect(at_full_schedule(name, stores), stores)
-    recorded, missing = [], []
-    for dataset, here in runs.groupby("dataset", sort=False):
-        named, there = title({"dataset": dataset}, ["dataset"]), here[here.state != "not run"]
-        if there.empty:
-            missing.append(named)
-            continue
-        growing = there[(there.state == "growing") & (there.epoch < there.asked)]
-        unmeasured = int(((there.state == "growing") & (there.epoch >= there.asked)).sum())
-        told = [f"{len(there)} of {len(here)} runs" if len(there) < len(here) else f"{len(here)} run{'s' * (len(here) > 1)}"]
-        told += [f"{len(failed)} failed"] if len(failed := there[there.state == "failed"]) else []
-        if len(growing):
-            told.append(reached(growing) if len(growing) == len(there) else f"{len(growing)} of them {reached(growing)}")
-        told += [f"{unmeasured} trained but not measured"] if unmeasured else []
-        recorded.append(f"{named}: {', '.join(told)}")
-    command = "" if set(runs.state) <= {"done", "failed"} else f"python -m gonlib run {name} --profile paper"
+    told = {title({"dataset": dataset}, ["dataset"]): _told(here) for dataset, here in runs.groupby("dataset", sort=False)}
+    recorded, missing = [f"{named}: {words}" for named, words in told.items() if words], [n for n in told if not told[n]]
+    if name in SMALLER:
+        stand_ins = collect(at_full_schedule(name, stores, **SMALLER[name]), stores)
+        for dataset, here in stand_ins.groupby("dataset", sort=False):
+            recorded += [f"{title({'dataset': dataset}, ['dataset'])}, smaller: {words}"] if (words := _told(here)) else []
+    command = "" if set(runs.state) <= {"done", "failed"} else f".venv/bin/python -m gonlib run {name} \\\n  --profile paper"
     return Line(name, EXPERIMENTS[name].title, recorded, missing, command), runs
+
+
+def _told(runs):
+    """How many runs of a data set are there and how far they are, in words; nothing if none is."""
+    there = runs[runs.state != "not run"]
+    if there.empty:
+        return ""
+    growing = there[(there.state == "growing") & (there.epoch < there.asked)]
+    unmeasured = int(((there.state == "growing") & (there.epoch >= there.asked)).sum())
+    told = [f"{len(there)} of {len(runs)} runs" if len(there) < len(runs) else f"{len(runs)} run{'s' * (len(runs) > 1)}"]
+    told += [f"{len(failed)} failed"] if len(failed := there[there.state == "failed"]) else []
+    if len(growing):
+        told.append(reached(growing) if len(growing) == len(there) else f"{len(growing)} of them {reached(growing)}")
+    return ", ".join(told + [f"{unmeasured} trained but not measured"] * bool(unmeasured))
 
 
 def _place(name):

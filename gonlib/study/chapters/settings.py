@@ -30,6 +30,7 @@ CHANGES = {
     "encoder without normalisation": {"encoder_batchnorm": False},
 }
 NEAR = 1.25  # an error within this factor of the paper's counts as the paper's
+ROWS = 3  # of Table 1's single-step rows make a column: two errors agree at some epoch by chance
 OPTIONS = {"columns": ("dataset", "change")}
 
 
@@ -129,7 +130,8 @@ def schedules(*experiments: pd.DataFrame, paper=TABLE1) -> pd.DataFrame:
     Returns:
         `dataset`, `setting`, `runs`, `epochs`, how far they were followed, the `nearest` epoch by the root mean square of
         log(ours / paper), the `ratios` ours / paper there, {row: ratio}, by which factor one is `off` at most, and whether
-        the column `appears`: all are near one. The nearest come first; of a setting the first of the experiments counts.
+        the column `appears`: all are near one, and there are `ROWS` at least. The nearest come first; of a setting the
+        first of the experiments counts.
     """
     lines = {}
     for runs in experiments:
@@ -155,7 +157,7 @@ def _nearest(ratios):
     epoch = (np.log(ratios) ** 2).mean(axis=1).idxmin()
     off = float(np.exp(np.log(ratios.loc[epoch]).abs().max()))
     return {"epochs": int(ratios.index[-1]), "nearest": int(epoch), "ratios": ratios.loc[epoch].to_dict(), "off": off,
-            "appears": off < NEAR}
+            "appears": off < NEAR and len(ratios.columns) >= ROWS}
 
 
 def schedule_table(found: pd.DataFrame) -> Html:
@@ -174,6 +176,7 @@ def schedule_table(found: pd.DataFrame) -> Html:
 
 def schedule_sentence(found: pd.DataFrame) -> Html:
     """The conclusion from `schedules`: at how many of them the paper's column appears, and which row is farthest off."""
+    found = found[found.ratios.map(len) >= ROWS] if len(found) else found
     if found.empty:
         return Html("No recorded run can be held against the paper's columns yet.")
     appear, others = found[found.appears], found[~found.appears]

@@ -66,16 +66,18 @@ def grown(model, errors, change="as assumed", dataset="mnist"):
 
 
 def test_a_column_of_the_paper_appears_if_all_rows_are_near_at_one_epoch():
-    frame = pd.DataFrame([grown("GON", [0.8, 0.4, 0.2]), grown("AE", [2.0, 1.3, 0.9]),
-                          grown("GON", [0.8, 0.4, 0.2], "fast"), grown("AE", [0.8, 0.4, 0.2], "fast")])
-    found = schedules(frame, paper=PAPER)
+    paper = PAPER | {"Tied AE": {"mnist": (2.0, 0.1)}}
+    frame = pd.DataFrame([grown("GON", [0.8, 0.4, 0.2]), grown("AE", [2.0, 1.3, 0.9]), grown("Tied AE", [3.0, 2.0, 1.0]),
+                          *(grown(name, [0.8, 0.4, 0.2], "fast") for name in paper)])
+    found = schedules(frame, paper=paper)
     assert list(found.appears) == [True, False] and found.nearest.iloc[0] == 2
-    assert found.ratios.iloc[0] == pytest.approx({"GON": 1.0, "AE": 1.3 / 1.2})
+    assert found.ratios.iloc[0] == pytest.approx({"GON": 1.0, "AE": 1.3 / 1.2, "Tied AE": 1.0})
+    assert not schedules(frame[frame.model != "Tied AE"], paper=paper).appears.any()  # two rows are no column
     told = BeautifulSoup(schedule_sentence(found), "html.parser").text
-    assert "in 1 of 2 recorded settings: MNIST, as assumed, epoch 2 (2 of 4 rows recorded). Elsewhere" in told
+    assert "in 1 of 2 recorded settings: MNIST, as assumed, epoch 2 (3 of 4 rows recorded). Elsewhere" in told
     assert "none of 1 recorded settings" in BeautifulSoup(schedule_sentence(found[1:]), "html.parser").text
     cells = [[cell.text for cell in row("td")] for row in BeautifulSoup(schedule_table(found), "html.parser").tbody("tr")]
-    assert [row[-1] for row in cells] == ["1.08", "0.67"]
+    assert [row[-1] for row in cells] == ["1.00", "0.40"]
 
 
 def test_without_runs_no_schedule_is_judged():
