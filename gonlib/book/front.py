@@ -12,7 +12,7 @@ from ..study import registry
 from ..study.judging import compare, done, where
 from ..study.ledger import VERDICTS, WORDS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
-from ..study.numbers import Html, linked, number, reached, say
+from ..study.numbers import Html, linked, number, say
 from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2, TOPICS
 from ..study.pictures import mean_image
 from .claims import main
