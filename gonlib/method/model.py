@@ -124,6 +124,7 @@ class Model(nn.Module):
         """
         if self.stochastic is None:
             raise ValueError("only a variational model has a prior to sample from")
+        checks.count("the number of samples", n, least=0)
         device = self.mean_image.device
         generator = generator or torch.Generator(device).manual_seed(0)
         z = torch.randn(n, self.latents, generator=generator, device=device).to(self.mean_image.dtype)
