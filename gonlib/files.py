@@ -68,6 +68,7 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         durable: whether the content has to be on the disk before it takes the old one's place.
     """
     path = Path(path)
+    _refuse_device(path)
     name = path.name[:180]  # a name may have 255 characters
     sweep(path.parent, f"{name}.")
     temporary = path.with_name(f"{name}.{_owner()}-{secrets.token_hex(3)}{TEMPORARY}")
@@ -78,6 +79,14 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refuse_device(path: Path) -> None:
+    """`UserError` if a device, pipe or socket is at `path`: a file would take its place."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        kind = path.lstat().st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind) or stat.S_ISDIR(kind)):
+            raise UserError(f"cannot write to {path}: it is not a plain file.")
 
 
 def write(path: Path, content: bytes) -> None:

@@ -127,3 +127,16 @@ def test_a_missing_gpu_is_told(capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert cli.main(["bench", "--device", "cuda"]) == 2
     assert "no CUDA device is available" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("out, said", [("", "an empty path was given"), ("a.json", "ends in .csv, not a.json"),
+                                       ("folder.csv", "ends in .csv"), ("file/x.csv", "file is already there"),
+                                       ("file/x/y.csv", "a file where a folder should be")])
+def test_where_the_table_cannot_be_written_is_told_before_anything_is_measured(tmp_path, monkeypatch, capsys, out, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(measure, "measure", lambda device: pytest.fail("it measures"))
+    assert cli.main(["bench", "--out", out]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and said in told.err and told.err.count("\n") == 1

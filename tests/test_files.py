@@ -84,6 +84,13 @@ def test_temporary_files_of_other_machines_go_when_they_are_old(tmp_path):
     assert os.listdir(tmp_path) == [young.name]
 
 
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # of devices, which only root could replace, none is tried
+    with pytest.raises(UserError, match="it is not a plain file"):
+        files.write(tmp_path / "pipe", b"x")
+    assert (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]
+
+
 def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "run").mkdir()

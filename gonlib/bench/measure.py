@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from .. import files
+from ..errors import UserError, printable
 from ..runs import provenance
 from ..training.forms import arithmetic, check_device
 from .encoding import encoding
@@ -24,28 +26,39 @@ from .timing import COLUMNS, line
 def add_arguments(parser):
     """Declare the options of `python -m gonlib bench`."""
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--out", type=Path, default=Path("build/bench.csv"), metavar="FILE", help="the table as CSV")
+    parser.add_argument("--out", type=files.given_path, default=Path("build/bench.csv"), metavar="FILE",
+                        help="the table as CSV")
     parser.add_argument("--record", action="store_true", help="keep a copy for the book, in book/results/")
 
 
 def main(args):
     """Measure, print the table and whether the goals are met, and write the files."""
     check_device(args.device)
+    places = _places(args)
     facts = conditions(args.device)
     print(describe(facts), flush=True)
     table = measure(args.device)
     facts["seconds"] = round(time.time() - facts.pop("began"), 1)
     for words, value, least in goals(table):
         print(f"{'met    ' if value >= least else 'NOT MET'} {words}: {value:.2f} times faster, wanted {least:.2f}")
+    for path in places:
+        files.write(path, table.to_csv(index=False, float_format="%.5g").encode())
+        files.write(path.with_suffix(".json"), (json.dumps(facts, indent=1) + "\n").encode())
+    print(f"{facts['seconds']:.0f} s; written to {args.out}")
+
+
+def _places(args):
+    """Where the table is to be written, its folder made; `UserError` before minutes are spent if it cannot be."""
+    if args.out.suffix != ".csv" or args.out.is_dir():
+        raise UserError(f"--out is a file whose name ends in .csv, not {printable(str(args.out))}: beside it comes a .json.")
     places = [args.out]
     if args.record:
         root = provenance.repository_root() or Path.cwd()
         places.append(root / "book" / "results" / f"bench-{args.device.partition(':')[0]}.csv")
     for path in places:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False, float_format="%.5g")
-        path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
-    print(f"{facts['seconds']:.0f} s; written to {args.out}")
+        with files.scratch(path.parent):  # whether something can be written there
+            pass
+    return places
 
 
 def conditions(device):

@@ -119,31 +119,42 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     return fig
 
 
-def plot_gap(curves, panel="column"):
+def plot_gap(curves, panel="column", per_row=3):
     """Test (solid) and training error (dashed), and below it the gap between them, a panel per data set; the figure."""
     names = list(dict.fromkeys(curves[panel]))
     curves = curves.assign(gap=curves.test_error - curves.train_error)
-    size = min(max(2.3 * len(names), 4.8), svg.WIDTH), 4.2
-    fig, axes = plt.subplots(2, len(names), figsize=size, sharex="col", squeeze=False)
-    for (top, bottom), name in zip(axes.T, names, strict=True):
-        part = curves[curves[panel] == name]
-        plot_curves(part, ax=top)
-        solid = len(top.lines)
-        plot_curves(part, y="train_error", ax=top, label="error")
-        plot_curves(part, y="gap", ax=bottom, label="gap", log=False)
-        late = part.gap[part.epoch > part.epoch.max() / 10]  # before, both errors are large, and so is what is between them
-        bottom.set_ylim(1.1 * min(late.min(), 0) - 0.05 * late.max(), 1.1 * late.max())
-        for i, line in enumerate([*top.lines, *bottom.lines]):
-            line.set_linestyle("--" if solid <= i < len(top.lines) else "-")
-        top.set_title(name)
+    blocks, wide = math.ceil(len(names) / per_row), min(len(names), per_row)
+    size = min(max(2.3 * wide, 4.8), svg.WIDTH), 4.0 * blocks + 0.2
+    fig, axes = plt.subplots(2 * blocks, wide, figsize=size, squeeze=False)
+    for i, name in enumerate(names):
+        row, column = divmod(i, wide)
+        _plot_gap(curves[curves[panel] == name], *axes[2 * row : 2 * row + 2, column])
+        axes[2 * row, column].set_title(name)
     lines = _legend(axes)
-    for axis in axes.flat:
-        axis.get_legend().remove()
-        if axis not in axes[:, 0]:
+    for i, axis in enumerate(axes.flat):
+        axis.set_visible(bool(axis.lines))
+        if axis.lines:
+            axis.get_legend().remove()
+        if i % wide:
             axis.set_ylabel("")
     styles = [plt.Line2D([], [], color=svg.INK, ls=ls, label=label) for ls, label in (("-", "test"), ("--", "training"))]
     fig.legend(handles=[*lines.values(), *styles], loc="outside upper center", ncols=4)
     return fig
+
+
+def _plot_gap(curves, top, bottom):
+    """Both errors of one data set into the upper axes, the gap between them into the lower."""
+    bottom.sharex(top)
+    plot_curves(curves, ax=top)
+    solid = len(top.lines)
+    plot_curves(curves, y="train_error", ax=top, label="error")
+    plot_curves(curves, y="gap", ax=bottom, label="gap", log=False)
+    late = curves.gap[curves.epoch > curves.epoch.max() / 10]  # before, both errors are large, and so is what is between
+    bottom.set_ylim(1.1 * min(late.min(), 0) - 0.05 * late.max(), 1.1 * late.max())
+    for i, line in enumerate([*top.lines, *bottom.lines]):
+        line.set_linestyle("--" if solid <= i < len(top.lines) else "-")
+    top.tick_params(labelbottom=False)
+    top.set_xlabel("")
 
 
 def _legend(axes):

@@ -16,7 +16,9 @@ from ..study.experiment import title
 from ..study.numbers import span
 from .cards import Recipe
 
-TABLE = jinja2.Environment(autoescape=True, trim_blocks=True).from_string("""\
+PAGES = jinja2.Environment(autoescape=True, trim_blocks=True)
+PAGES.filters["short"] = lambda page: "front page" if page == "intro" else page.split("-")[0]
+TABLE = PAGES.from_string("""\
 <p class="runs-tools"><label>{{ count }} runs; show those with <input type="search" id="runs-filter" \
 placeholder="GON, COIL-20, seed 1, ..."></label></p>
 
@@ -33,7 +35,7 @@ placeholder="GON, COIL-20, seed 1, ..."></label></p>
 <td>{{ run.what }}</td><td>{{ run.config.replace("_", " ") }}</td><td>{{ run.error }}</td><td>{{ run.epoch }}</td>\
 <td>{{ run.seconds }}</td>\
 <td>{{ run.made_on }}</td><td>{% for page in run.pages %}\
-{{ ", " if not loop.first }}<a href="{{ page }}.html#run-{{ run.hash }}">{{ page.split("-")[0] }}</a>{% endfor %}</td></tr>
+{{ ", " if not loop.first }}<a href="{{ page }}.html#run-{{ run.hash }}">{{ page | short }}</a>{% endfor %}</td></tr>
 {% endfor %}
 </tbody>
 {% endfor %}

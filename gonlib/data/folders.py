@@ -21,13 +21,20 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
 FEWEST = 10  # pictures: every tenth is for the test
-PICTURES = {".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
-            ".ppm", ".tif", ".tiff", ".webp"}
+PICTURES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf",
+            ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".rgb", ".sgi", ".tga",
+            ".tif", ".tiff", ".webp"}
 # pictures that are not read; a folder's `source` says how many were left out
-UNREAD = {".arw", ".cr2", ".cr3", ".dng", ".exr", ".hdr", ".heic", ".heif", ".jxl", ".nef", ".psd", ".raw", ".svg", ".xcf"}
-THUMBNAILS = {"@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "__MACOSX"}  # folders that machines make for themselves
+UNREAD = {".ai", ".arw", ".bigtiff", ".cr2", ".cr3", ".crw", ".czi", ".dcm", ".dds", ".dng", ".emf", ".eps", ".exr",
+          ".fit", ".fits", ".hdr", ".heic", ".heif", ".icns", ".ico", ".jxl", ".jxr", ".lsm", ".nd2", ".nef", ".nii",
+          ".nrrd", ".nrw", ".orf", ".pef", ".psd", ".raf", ".raw", ".rw2", ".sr2", ".srw", ".svg", ".svs", ".wmf",
+          ".x3f", ".xbm", ".xcf", ".xpm"}
+# folders that machines make for themselves: thumbnails, what was deleted, what was there before
+THUMBNAILS = {"@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "__MACOSX", "#snapshot", "@Recently-Snapshot", "~snapshot",
+              "lost+found"}
 LEVELS = (255, 1023, 4095, 65535)  # the largest level of 8, 10, 12 and 16 bits
-DEEP = {".j2k", ".jp2", ".pgm", ".png", ".pnm", ".tif", ".tiff"}  # kinds that may have more than 8 bits
+# kinds that may have more than 8 bits
+DEEP = {".apng", ".j2c", ".j2k", ".jp2", ".jpc", ".jpf", ".jpx", ".pgm", ".png", ".pnm", ".tif", ".tiff"}
 MOST_PIXELS = 178_956_970  # of one picture, as Pillow has it
 WHOLE = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of whole numbers of more than 8 bits
 
@@ -78,7 +85,8 @@ def _readable() -> set[str]:
     """The endings of pictures that this Pillow can read."""
     from PIL import Image
 
-    return {ending for ending in PICTURES if Image.registered_extensions().get(ending) in Image.OPEN}
+    known = Image.registered_extensions()
+    return {ending for ending in PICTURES if known.get(ending.replace(".mpo", ".jpg")) in Image.OPEN}  # the same reader
 
 
 def split(folder: Path, files: list[Path]) -> Arrays:
@@ -110,14 +118,17 @@ def read(folder: Path, files: list[Path], arrays: Arrays, size: int) -> str:
     """
     from PIL import ImageOps
 
-    total, transparent, limit = hashlib.sha256(), False, _limit(files)
+    total, transparent, several, limit = hashlib.sha256(), False, 0, _limit(files)
     for part in ("train", "test"):
         chosen = arrays.pop(f"{part}_files")
         images = arrays[f"{part}_images"] = np.empty((len(chosen), size, size, 3), np.uint8)
         for row, file in enumerate(chosen):
             with _named(file):
                 raw = file.read_bytes()
-                picture, see_through = _colour(ImageOps.exif_transpose(_opened(io.BytesIO(raw))), limit)
+                opened = _opened(io.BytesIO(raw))
+                # the second picture in a telephone's JPEG is no other one
+                several += getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO"
+                picture, see_through = _colour(ImageOps.exif_transpose(opened), limit)
                 images[row] = np.asarray(square(picture, size))
             transparent |= see_through
             total.update(hashlib.sha256(raw).digest())
@@ -126,7 +137,7 @@ def read(folder: Path, files: list[Path], arrays: Arrays, size: int) -> str:
     both = [arrays[f"{part}_images"] for part in ("train", "test")]
     if all((images == images[..., :1]).all() for images in both):
         arrays |= {"train_images": both[0][..., 0], "test_images": both[1][..., 0]}
-    arrays["source"] += _remarks(folder, limit, transparent)
+    arrays["source"] += _remarks(folder, limit, transparent, several)
     return total.hexdigest()
 
 
@@ -147,18 +158,19 @@ def _named(file: Path) -> Iterator[None]:
         raise UserError(f"the image {printable(file)} cannot be read ({why}); {do}.") from fault
 
 
-def _remarks(folder: Path, limit: int, transparent: bool) -> str:
+def _remarks(folder: Path, limit: int, transparent: bool, several: int) -> str:
     """What a reader should know about how the pictures were read."""
     said = ""
     if 0 < limit < LEVELS[-1]:
         said += f"; levels of more than 8 bits are shares of {limit:,}"
     if transparent:
         said += "; transparent pixels are set on white"
+    if several:
+        said += f"; of {several} file{'s' * (several > 1)} with several pictures the first is taken"
     left = Counter(file.suffix.lower() for file in _files(folder)
                    if file.suffix.lower() in (UNREAD | PICTURES) - _readable())
     if left:
-        several = "s" if left.total() > 1 else ""
-        said += f"; {left.total()} file{several} left out: {', '.join(sorted(left))} cannot be read here"
+        said += f"; {left.total()} file{'s' * (left.total() > 1)} left out: {', '.join(sorted(left))} cannot be read here"
     return said
 
 

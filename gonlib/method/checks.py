@@ -22,6 +22,8 @@ def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:
         raise ValueError(f"images must be a torch tensor of shape {wanted}, not {type(x).__name__}")
     if x.dtype != torch.uint8 and not x.is_floating_point():
         raise ValueError(f"images must be floats in [0, 1] or uint8 levels, not {_name(x.dtype)}")
+    if x.layout != torch.strided:
+        raise ValueError(f"images must be a dense tensor, not one of layout {x.layout}")
     if x.ndim != 4 or tuple(x.shape[1:]) != model.image:
         hint = "; add a first dimension for the batch: x[None]" if tuple(x.shape) == model.image else ""
         raise ValueError(f"images must have the shape {wanted}, not {tuple(x.shape)}{hint}")
@@ -37,10 +39,15 @@ def parts(decoder: nn.Module, k: int, image: Sequence[int]) -> None:
     """Raise ValueError unless a model can be made of these: a module, a number of latents, a shape (C, H, W)."""
     if not isinstance(decoder, nn.Module):
         raise ValueError(f"the decoder must be a torch.nn.Module, not {type(decoder).__name__}")
-    if not isinstance(k, int) or k < 1:
-        raise ValueError(f"latents must be a whole number of at least 1, not {k!r}")
+    count("latents", k)
     if len(image) != 3 or not all(isinstance(side, int) and side > 0 for side in image):
         raise ValueError(f"image must be the shape (C, H, W) of the images, not {image!r}")
+
+
+def count(what: str, value: int, least: int = 1) -> None:
+    """Raise ValueError unless `value` is a whole number of at least `least`."""
+    if type(value) is not int or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, not {value!r}")
 
 
 def setting(name: str, value: float | bool, before: float | bool) -> None:

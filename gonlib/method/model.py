@@ -124,6 +124,7 @@ class Model(nn.Module):
         """
         if self.stochastic is None:
             raise ValueError("only a variational model has a prior to sample from")
+        checks.count("the number of samples", n, least=0)
         device = self.mean_image.device
         generator = generator or torch.Generator(device).manual_seed(0)
         z = torch.randn(n, self.latents, generator=generator, device=device).to(self.mean_image.dtype)
@@ -226,6 +227,8 @@ class Model(nn.Module):
             labels: the images' classes, which a classifier asks for.
         """
         x = checks.images(x, self)
+        if not len(x):
+            raise ValueError("the loss asks for at least one image")
         if self.classifier is not None and labels is None:
             raise ValueError("the loss of a classifier asks for the images' labels")
         inner, outer = self.fractions if self.training else (1.0, 1.0)
@@ -274,6 +277,11 @@ class Model(nn.Module):
         """
         nll, kl = self._terms(x, z, noise.inner if noise is not None and self.noisy_origin else None)
         return self.inner_scale * (nll if kl is None else nll + kl)
+
+    def inner_cotangent(self, outputs: Float[Tensor, "m cp *grid"], x: Float[Tensor, "n c *grid"],
+                        ) -> Float[Tensor, "n cp *grid"]:
+        """Derivative of the inner loss with respect to the decoder's outputs."""
+        return self.inner_scale * self.weight * self.likelihood.cotangent(outputs, x)
 
     def _terms(self, x, z, noise):
         """Negative log-likelihood and KL term, (n,) each; the KL term is None without a stochastic layer."""
@@ -350,24 +358,3 @@ class Model(nn.Module):
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"{self.latents} latents, images {self.image}, {self.form}"
-
-    # --- the shared origin (shared_origin.py): what surrounds the decoder there
-    def origin_input(self) -> Float[Tensor, "1 k"]:
-        """The decoder's input at z0 = 0: zero, or the stochastic layer's mean."""
-        zero = self.mean_image.new_zeros(1, self.latents)
-        return zero if self.stochastic is None else self.stochastic.mu(zero)
-
-    def inner_cotangent(self, outputs: Float[Tensor, "m cp *grid"], x: Float[Tensor, "n c *grid"],
-                        ) -> Float[Tensor, "n cp *grid"]:
-        """Derivative of the inner loss with respect to the decoder's outputs."""
-        return self.inner_scale * self.weight * self.likelihood.cotangent(outputs, x)
-
-    def origin_gradient(self, gradient: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        """From the gradient at the decoder's input to the one at z0."""
-        if self.stochastic is None:
-            return gradient
-        return gradient @ self.stochastic.mu.weight + self.inner_scale * self.stochastic.kl_gradient()
-
-    def origin_matrix(self, columns: Float[Tensor, "k outputs"]) -> Float[Tensor, "k outputs"]:
-        """The same for the columns of J."""
-        return columns if self.stochastic is None else self.stochastic.mu.weight.T @ columns

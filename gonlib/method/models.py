@@ -1,5 +1,6 @@
 """The paper's models by name, each a change to one configuration, and the model that a configuration stands for."""
 
+from . import checks
 from .decoders import DECODERS
 from .encoders import Encoder, TiedEncoder
 from .free_latents import FreeLatents
@@ -39,6 +40,7 @@ def build(config, channels: int, images: int = 1, classes: int = 0) -> Model:
     Raises:
         ValueError: for a combination that does not exist, such as an encoder for an implicit decoder.
     """
+    checks.count("channels", channels)
     likelihood: Likelihood = LIKELIHOODS[config.likelihood]
     decoder = DECODERS[config.decoder].from_config(config, channels * likelihood.outputs, likelihood.final)
     rule = RULES[config.inference].from_config(config, decoder, channels, images)

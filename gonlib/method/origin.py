@@ -151,5 +151,8 @@ def encoder_matrix(model: "Model") -> tuple[Float[Tensor, "k pixels"], Float[Ten
         shared, black = SharedOrigin(model), torch.zeros_like(model.mean_image)[None]
         offset = rule(model, black, shared=shared)[0]
         slope = model.inner_cotangent(shared.output, black + 1) - model.inner_cotangent(shared.output, black)
-        matrix = -rule.step_size * model.origin_matrix(shared.jacobian * slope.flatten(1))
+        columns = shared.jacobian * slope.flatten(1)
+        if model.stochastic is not None:
+            columns = model.stochastic.mu.weight.T @ columns
+        matrix = -rule.step_size * columns
     return matrix, offset

@@ -38,7 +38,7 @@ class SharedOrigin:
 
     def __init__(self, model: "Model", copies: int = 1) -> None:
         self.model = model
-        self.output, self._columns, self._pull = linearise(model.decoder, model.origin_input(), copies)
+        self.output, self._columns, self._pull = linearise(model.decoder, origin_input(model), copies)
         self.splits = any(layer.own_statistics for layer in batchnorms(model.decoder))
         self.by_columns = self._pull is None or model.latents <= copies or not model.training
         self._jacobian: Tensor | None = None
@@ -65,7 +65,20 @@ class SharedOrigin:
             else:
                 g = self._pull(torch.cat([r - centre, centre]))
                 g = g[:-1] + g[-1:]
-        return self.model.origin_gradient(g)
+        return at_z0(self.model, g)
+
+
+def origin_input(model: "Model") -> Float[Tensor, "1 k"]:
+    """The decoder's input at z0 = 0: zero, or the stochastic layer's mean."""
+    zero = model.mean_image.new_zeros(1, model.latents)
+    return zero if model.stochastic is None else model.stochastic.mu(zero)
+
+
+def at_z0(model: "Model", gradient: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """From gradients at the decoder's input to those at z0, before the stochastic layer, where the KL term adds its own."""
+    if model.stochastic is None:
+        return gradient
+    return gradient @ model.stochastic.mu.weight + model.inner_scale * model.stochastic.kl_gradient()
 
 
 def can_linearise(model: "Model") -> bool:

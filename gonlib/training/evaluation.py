@@ -48,6 +48,8 @@ class Evaluation:
                  index: Int64[Tensor, " n"] | None = None, form: str = "eager",
                  labels: Int64[Tensor, " n"] | None = None):
         self.model, self.images, self.config, self.index, self.labels = model, images, config, index, labels
+        if not len(images):
+            raise ValueError("there are no images to measure a model on")
         batch, device = min(config.batch_size, len(images)), images.device
         self.whole, rest = divmod(len(images), batch)
         self.noise = model.fixed_noise(len(images))  # the same for each image, whatever its batch

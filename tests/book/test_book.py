@@ -54,6 +54,8 @@ def test_no_page_shows_an_error_or_a_place_left_open(smoke_book, name):
     assert not shown.select(".admonition.error, .output.traceback, .output.stderr, .problematic")
     assert not shown.find(string=re.compile(r"\{(doc|ref|numref|eq|cite:\w)\}"))
     assert not shown.find(string=re.compile("This page was not executed"))
+    empty = [place for place in shown.select("p, li") if not place.code and re.search(r"(^|[ (])\[\]", place.text)]
+    assert not empty, f"a citation without a name: {empty}"
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if notebooks.declared(ROOT / "book" / f"{name}.ipynb")])

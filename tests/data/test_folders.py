@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from datafiles import mixed
 from PIL import Image
 
@@ -163,6 +164,33 @@ def test_other_endings_are_read_or_said(tmp_path, monkeypatch):
     assert "; 3 files left out: .heic, .jp2, .nef" in datasets.load(f"folder:{tmp_path}", 8).source
 
 
+@pytest.mark.parametrize("ending", ["tga", "dib", "pcx", "sgi", "apng", "mpo", "j2c", "qoi"])
+def test_endings_that_are_less_common_are_read_or_said(tmp_path, ending):
+    make_folder(tmp_path)
+    kind = {"apng": "png", "j2c": "jpeg2000", "mpo": "jpeg", "qoi": "png"}.get(ending, ending)  # by its content, as ever
+    Image.new("RGB", (9, 9)).save(tmp_path / f"x.{ending}", kind)
+    found = datasets.load(f"folder:{tmp_path}", 8)
+    assert len(found.train) + len(found.test) == 21 or f"1 file left out: .{ending}" in found.source
+
+
+@pytest.mark.parametrize("ending", sorted(folders.UNREAD))
+def test_no_picture_is_left_out_in_silence(tmp_path, ending):
+    make_folder(tmp_path, 10)
+    (tmp_path / f"x{ending}").touch()
+    assert f"; 1 file left out: {ending} cannot be read here" in datasets.load(f"folder:{tmp_path}", 8).source
+
+
+def test_of_files_with_several_pictures_the_first_is_taken_and_that_is_said(tmp_path):
+    make_folder(tmp_path)
+    frames = [Image.new("RGB", (9, 9), (level, 0, 0)) for level in (250, 0)]
+    for name in ("x.tif", "x.gif", "x.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "x.mpo", "MPO", save_all=True, append_images=frames[1:])
+    found = datasets.load(f"folder:{tmp_path}", 8)
+    assert found.source.endswith("; of 3 files with several pictures the first is taken")
+    assert (torch.cat([found.train, found.test])[:, 0].flatten(1).float().mean(1) > 200).sum() == 4
+
+
 def test_transparent_pixels_are_set_on_white(tmp_path):
     garbage = np.random.default_rng(0).integers(0, 256, (20, 20, 4), np.uint8)
     garbage[..., 3] = 0
@@ -173,7 +201,8 @@ def test_transparent_pixels_are_set_on_white(tmp_path):
     assert found.source.endswith("; transparent pixels are set on white")
 
 
-@pytest.mark.parametrize("place", ["@eaDir/00.png", ".@__thumb", "__MACOSX", ".cache", "#recycle"])
+@pytest.mark.parametrize("place", ["@eaDir/00.png", ".@__thumb", "__MACOSX", ".cache", "#recycle", "#snapshot/@GMT-1",
+                                   "lost+found"])
 def test_thumbnails_and_hidden_folders_are_left_out(tmp_path, place):
     make_folder(tmp_path)
     fill(tmp_path / place, [Image.new("L", (8, 8))] * 3, "SYNOPHOTO_THUMB_{}.jpg")

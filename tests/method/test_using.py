@@ -128,7 +128,7 @@ WRONG = {
     "colour": (X.expand(2, 3, 8, 8), r"not \(2, 3, 8, 8\)"), "large": (torch.rand(2, 1, 9, 8), r"not \(2, 1, 9, 8\)"),
     "double": (X.double(), "images are float64 on cpu, but the model is float32 on cpu"),
     "0 to 255": (255 * X, r"values in \[0, 1\], not from"), "-1 to 1": (2 * X - 1, r"values in \[0, 1\], not from"),
-    "a list": ([[0.0]], "must be a torch tensor.*not list"),
+    "a list": ([[0.0]], "must be a torch tensor.*not list"), "sparse": (X.to_sparse(), "must be a dense tensor, not one"),
 }
 
 
@@ -139,6 +139,15 @@ def test_wrong_images(case):
     for use in (gon().encode, gon().reconstruct):
         with pytest.raises(ValueError, match=message):
             use(x)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("number", [-1, 2.5, "3", None, True])
+def test_wrong_numbers_of_samples_and_channels(number):
+    with pytest.raises(ValueError, match="the number of samples must be a whole number of at least 0, not"):
+        gon(**MODELS["VGON"]).sample(number)
+    with pytest.raises(ValueError, match="channels must be a whole number of at least 1, not"):
+        build(small(), number)
 
 
 def test_levels_are_images_too():
@@ -164,6 +173,8 @@ def test_a_tied_encoder_says_before_training_what_it_cannot_do():
 
 
 def test_no_images_at_all():
+    with pytest.raises(ValueError, match="at least one image"):
+        gon().loss(X[:0])
     assert gon(batchnorm=False).encode(X[:0]).shape == (0, 4) and gon().decode(torch.zeros(0, 4)).shape == (0, 1, 8, 8)
 
 
