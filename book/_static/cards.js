@@ -106,7 +106,7 @@
   function pictures(shown) {
     const some = shown.filter((run) => Object.keys(run.pictures).length);
     return some.length ? make("p", {}, "Pictures, one below the other: ", ...some.flatMap((run, i) => [i ? "; " : "",
-      some.length > 1 ? `${run.hash.slice(0, 8)} ` : "", ...Object.entries(run.pictures).flatMap(([name, file]) => [
+      some.length > 1 ? `${run.row || run.hash.slice(0, 8)} ` : "", ...Object.entries(run.pictures).flatMap(([name, file]) => [
         make("a", { className: "card-button", href: `cards/${file}`, download: file }, `${readable(name)} PNG`), " "])])) : "";
   }
 
