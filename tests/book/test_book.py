@@ -110,6 +110,26 @@ def test_pictures_are_there(smoke_book):
             assert figure.get("aria-label"), f"a figure of {name} is not described"
 
 
+WITHOUT_RUNS = {"intro": 1, "02-gradient-origin-networks": 2, "03-encoder-is-a-matrix": 2, "05-table2": 1,
+                "07-activations": 1, "21-your-images": 1}  # figures of functions, of images, of what a page trains itself
+NO_RUNS = {"00-how-to-read", "01-empirical-bayes", "speed", "your-own-decoder"}
+
+
+def test_every_figure_of_runs_links_to_their_cards(smoke_book):
+    for name in sorted({*NAMES} - NO_RUNS):
+        page = soup(smoke_book, name)
+        figures = page.select("div.drawn")
+        without = [figure for figure in figures if not figure.select_one(".data a.number")]
+        assert len(without) == WITHOUT_RUNS.get(name, 0), f"{len(without)} of {len(figures)} figures of {name}"
+        for run in {run for link in page.select("a.number[data-runs]") for run in link["data-runs"].split()}:
+            assert (smoke_book.html / "cards" / f"{run}.js").is_file(), f"run {run} of {name} has no card"
+
+
+def test_files_that_pages_offer_have_names_of_their_own(smoke_book):
+    names = [link["download"] for name in NAMES for link in soup(smoke_book, name).select("a.download")]
+    assert names and len(set(names)) == len(names) and not any("table.csv" in name for name in names)
+
+
 def test_equations_are_numbered(smoke_book):
     pages = [soup(smoke_book, name) for name in NAMES]
     ours = [re.match(r"\(([\d.]+)\)", tag.text)[1] for page in pages for tag in page.select(".eqno")]
