@@ -227,6 +227,8 @@ class Model(nn.Module):
             labels: the images' classes, which a classifier asks for.
         """
         x = checks.images(x, self)
+        if not len(x):
+            raise ValueError("the loss asks for at least one image")
         if self.classifier is not None and labels is None:
             raise ValueError("the loss of a classifier asks for the images' labels")
         inner, outer = self.fractions if self.training else (1.0, 1.0)

@@ -100,7 +100,7 @@ def _png(images):
 
 
 def collected(runs: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The tables kept under a name with finished runs in one, each line with what `experiments.collect` says of its run."""
+    """The tables kept under a name with finished runs in one, each line with what `experiment.collect` says of its run."""
     parts = []
     for _, run in runs[runs.state == "done"].iterrows():
         try:

@@ -67,7 +67,7 @@ class Judgement(NamedTuple):
 
 
 def judge(claim, runs, scope="small"):
-    """The `Verdict` on one claim from {experiment: DataFrame of `experiments.collect`}; failed runs are not counted.
+    """The `Verdict` on one claim from {experiment: DataFrame of `experiment.collect`}; failed runs are not counted.
 
     It holds if everything found says so, fails if something speaks against it and nothing for it, is undecided if nothing
     speaks for or against it, mixed otherwise, and not yet run if nothing was found. Of findings that are the same runs'

@@ -46,7 +46,7 @@ def components_for(dataset, error):
 def pca_row(runs, recorded):
     """A row for `tables.table`: the error of PCA with as many components as latents, {(column, source): number}.
 
-    The columns of `runs` and `recorded` (`experiments.collect`) are data sets; PCA of the first is computed here.
+    The columns of `runs` and `recorded` (`experiment.collect`) are data sets; PCA of the first is computed here.
     """
     first = {r.column: r.config for r in runs.drop_duplicates("column").itertuples()}
     row = {(column, "this build"): pca_error(load_data(config, "cpu"), config.latents) for column, config in first.items()}

@@ -106,9 +106,9 @@ def sentence(race: Race) -> Html:
     return say("{}.", Html("; ").join(told))
 
 
-def sentences(runs: pd.DataFrame, first: str = "GON", second: str = "AE", metric: str = "test_error") -> list[Html]:
+def sentences(runs: pd.DataFrame) -> list[Html]:
     """`sentence` for each of the `crossings` of an experiment."""
-    return [sentence(race) for race in crossings(runs, first, second, metric)]
+    return [sentence(race) for race in crossings(runs)]
 
 
 def table(races: list[Race]) -> pd.DataFrame:

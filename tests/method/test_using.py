@@ -173,6 +173,8 @@ def test_a_tied_encoder_says_before_training_what_it_cannot_do():
 
 
 def test_no_images_at_all():
+    with pytest.raises(ValueError, match="at least one image"):
+        gon().loss(X[:0])
     assert gon(batchnorm=False).encode(X[:0]).shape == (0, 4) and gon().decode(torch.zeros(0, 4)).shape == (0, 1, 8, 8)
 
 

@@ -17,7 +17,7 @@ FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side t
 # The change of one factor over a path: of the radius and of x nearly their whole range; of the rotation two fifths of
 # the turn after which a shape looks the same, so that the way is the shortest.
 CHANGES = {"rotation": 0.4, "radius": 0.18, "x": 0.2}
-SYMMETRIES = torch.tensor([180.0, 90.0, 120.0, 72.0])  # of the shapes, in the order of `sources.SHAPES`
+SYMMETRIES = torch.tensor([180.0, 90.0, 120.0, 72.0])  # of the shapes, in the order of `builtin.SHAPES`
 ARC = 6  # views of 5 degrees
 
 

@@ -73,7 +73,7 @@ def diverged(run) -> bool:
     return errors is None or errors.iloc[-1] > 1.5 * errors.min()
 
 
-def residuals(runs, metric="test_error", paper=TABLE1):
+def residuals(runs, paper=TABLE1):
     """How far each setting is from the paper: log10(ours / paper) per row and data set, and its root mean square.
 
     A DataFrame with a row per setting, nearest first, a column per (data set, row of Table 1) at hand, `distance`, and
@@ -84,7 +84,7 @@ def residuals(runs, metric="test_error", paper=TABLE1):
     rows = rows[[paper.get(r.model, {}).get(r.dataset) is not None for r in rows.itertuples()]]
     if rows.empty:
         return pd.DataFrame()
-    rows = rows.assign(residual=[np.log10(getattr(r, metric) / paper[r.model][r.dataset][0]) for r in rows.itertuples()])
+    rows = rows.assign(residual=[np.log10(r.test_error / paper[r.model][r.dataset][0]) for r in rows.itertuples()])
     rows["dataset"] = rows.dataset.map(DATASETS)
     table = rows.pivot_table(index="change", columns=["dataset", "model"], values="residual", sort=False).dropna(axis=1)
     relative = table - table.T.groupby(level="dataset").transform("mean").T
@@ -110,10 +110,10 @@ def latent_yardstick(paper=TABLE1, components=256):
     return pd.DataFrame(lines).T
 
 
-def ratios(runs, metric="test_error", paper=TABLE1):
+def ratios(runs, paper=TABLE1):
     """Each model's error over the GON's, per data set and setting, the paper's own ratios on top: comparable anywhere."""
     rows = runs[runs.state == "done"]
-    means = rows.groupby(["dataset", "change", "model"], sort=False)[metric].mean().unstack("model")
+    means = rows.groupby(["dataset", "change", "model"], sort=False).test_error.mean().unstack("model")
     stated = {(name, "the paper"): {row: paper[row][name][0] for row in means.columns if row in paper}
               for name in paper["GON"]}
     both = pd.concat([pd.DataFrame(stated).T, means[[row for row in paper if row in means]]])
