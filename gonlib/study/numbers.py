@@ -113,9 +113,9 @@ def variants(runs: pd.DataFrame) -> list[Html]:
 
 def made(runs: pd.DataFrame) -> str:
     """Where runs that a page asked for come from: small ones that take long are recorded with the book."""
-    book = store.recorded_store().root
-    there = {run.folder.parent for run in runs.get("run", ())}
-    return "Small, recorded with the book" if there == {book} else "This build"
+    book, folders = store.recorded_store().root, [run.folder.name for run in runs.get("run", ())]
+    recorded = folders and all((book / name).is_dir() for name in folders)
+    return "Small, recorded with the book" if recorded else "This build"
 
 
 def network(configs: Iterable[Config]) -> str:

@@ -9,7 +9,7 @@ from .. import judging
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, mean_image, nearest
-from ..numbers import Html, conditions, linked, say
+from ..numbers import Html, conditions, linked, reached, say
 from ..pictures import begun, how_far, learned
 from ..pictures import mean_image as pictures_mean
 
@@ -74,8 +74,10 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
             spread, novelty = found.table.spread.mean(), found.table.novelty.mean()
             judged = [text for text, so in (("less diverse than real images", spread < 0.8),
                                             ("unlike any real image", novelty > 1.5)) if so]
+            growing = (found.runs.epoch < found.runs.asked).any()
+            named = f"{found.title}, {reached(found.runs)}" if growing else found.title
             lines.append(say("{}, {}: samples of a variational GON are {} times as far apart as test images, and {} times "
-                             "as far from the nearest training image{}.", source, found.title,
+                             "as far from the nearest training image{}.", source, named,
                              linked(f"{spread:.2f}", found.runs), f"{novelty:.2f}", ": " * bool(judged) + ", ".join(judged)))
     return lines
 

@@ -26,13 +26,13 @@ def runs(tmp_path):
 
 @pytest.mark.parametrize("error, verdict", [(7.0, "holds"), (8.0, "holds"), (10.0, "undecided"), (12.5, "fails")])
 def test_c10_measures_against_pca(runs, error, verdict):
-    found = runs("yardsticks", [{"pca_error": 8.0, "numbers": 100}], FIGURE_4, test_error=error, parameters=4385)
+    found = runs("yardsticks", [{"pca_error": 8.0, "numbers": 784}], FIGURE_4, test_error=error, parameters=4385)
     judged = judge("C10", {"implicit-parameters": found})
     assert judged.verdict == verdict and "4,385 parameters" in judged.sentence and judged.hashes == tuple(found.hash)
 
 
 def test_c10_is_about_the_network_of_figure_4_alone(runs):
-    found = runs("yardsticks", [{"pca_error": 8.0, "numbers": 100}], "256 units", test_error=1.0, parameters=206593)
+    found = runs("yardsticks", [{"pca_error": 8.0, "numbers": 784}], "256 units", test_error=1.0, parameters=206593)
     assert judge("C10", {"implicit-parameters": found}).verdict == "not yet run"
 
 
@@ -46,9 +46,9 @@ def test_c11_measures_against_the_same_information_interpolated(runs, psnr, verd
 
 @pytest.mark.parametrize("share, verdict", [(1.0, "holds"), (0.9, "holds"), (0.7, "undecided"), (0.2, "fails")])
 def test_c12_counts_pairs_without_a_step_back(runs, share, verdict):
-    rows = [{"path": path, "change": change, "monotone": value, "pairs": 32, "largest_jump": 0.0, "off_path": 0.0}
-            for path, change, value in (("slerp", "rotation", share), ("slerp", "x", 0.0),
-                                        ("pixels", "rotation", 0.5))]
+    known = {"pairs": 32, "largest_jump": 0.2, "off_path": 1.0}
+    rows = [{"path": path, "change": change, "monotone": value} | known for path, change, value in
+            (("slerp", "rotation", share), ("slerp", "x", 0.0), ("pixels", "rotation", 0.5))]
     judged = judge("C12", {"interpolation": runs("smoothness", rows)})
     assert judged.verdict == verdict and "rotation" in judged.sentence and ", x" not in judged.sentence
 
