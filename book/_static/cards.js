@@ -106,28 +106,52 @@
   function pictures(shown) {
     const some = shown.filter((run) => Object.keys(run.pictures).length);
     return some.length ? make("p", {}, "Pictures, one below the other: ", ...some.flatMap((run, i) => [i ? "; " : "",
-      some.length > 1 ? `${run.hash.slice(0, 8)} ` : "", ...Object.entries(run.pictures).flatMap(([name, file]) => [
+      some.length > 1 ? `${run.row || run.hash.slice(0, 8)} ` : "", ...Object.entries(run.pictures).flatMap(([name, file]) => [
         make("a", { className: "card-button", href: `cards/${file}`, download: file }, `${readable(name)} PNG`), " "])])) : "";
   }
 
-  /** A button that draws a figure as a PNG file: light, at twice the size that it has on a page. */
+  /** A button that makes a PNG file of a figure: its curves in twice their size on the page, its pictures as large as they are. */
   function drawn(figure, name) {
     const button = make("button", { className: "card-button" }, "PNG");
-    button.onclick = () => {
-      const copy = figure.cloneNode(true), [, , wide, high] = copy.getAttribute("viewBox").split(" ").map(Number);
-      const canvas = make("canvas", { width: Math.ceil(2.9 * wide), height: Math.ceil(2.9 * high) }), image = new Image();
-      for (const [key, value] of [["xmlns", "http://www.w3.org/2000/svg"], ["width", canvas.width], ["height", canvas.height],
-        ["style", "color: #000; font-family: DejaVu Sans, sans-serif"]]) copy.setAttribute(key, value);
-      image.onload = () => {
-        const paper = canvas.getContext("2d");
-        paper.fillStyle = "#fff";
-        paper.fillRect(0, 0, canvas.width, canvas.height);
-        paper.drawImage(image, 0, 0);
-        make("a", { download: name, href: canvas.toDataURL("image/png") }).click();
-      };
-      image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
-    };
+    const pictures = figure.querySelector(".pictures");
+    button.onclick = () => (pictures ? pasted(pictures) : painted(figure.querySelector("svg.drawn"))).then(
+      (canvas) => make("a", { download: name, href: canvas.toDataURL("image/png") }).click());
     return button;
+  }
+
+  /** A canvas with white paper. */
+  function paper(width, height) {
+    const canvas = make("canvas", { width: Math.ceil(width), height: Math.ceil(height) }), context = canvas.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, width, height);
+    context.fillStyle = "#000";
+    return [canvas, context];
+  }
+
+  /** A drawing on a canvas, as the light page has it. */
+  function painted(svg) {
+    const copy = svg.cloneNode(true), [, , wide, high] = copy.getAttribute("viewBox").split(" ").map(Number), image = new Image();
+    const [canvas, context] = paper(2.9 * wide, 2.9 * high);
+    for (const [key, value] of [["xmlns", "http://www.w3.org/2000/svg"], ["width", canvas.width], ["height", canvas.height],
+      ["style", "color: #000; font-family: DejaVu Sans, sans-serif"]]) copy.setAttribute(key, value);
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(new XMLSerializer().serializeToString(copy))}`;
+    return image.decode().then(() => { context.drawImage(image, 0, 0); return canvas; });
+  }
+
+  /** Rows of pictures on a canvas, each with its name before it. */
+  function pasted(grid) {
+    const rows = [...grid.querySelectorAll("img")], names = [...grid.querySelectorAll(".label")].map((label) => label.textContent);
+    const left = names.length ? 8 + 7 * Math.max(...names.flatMap((name) => name.split("\n")).map((line) => line.length)) : 0;
+    const [canvas, context] = paper(left + Math.max(...rows.map((row) => row.naturalWidth)),
+      rows.reduce((sum, row) => sum + row.naturalHeight + 4, 0));
+    context.font = "12px DejaVu Sans, sans-serif";
+    let top = 0;
+    rows.forEach((row, i) => {
+      (names[i] || "").split("\n").forEach((line, k) => context.fillText(line, 0, top + 12 + 13 * k));
+      context.drawImage(row, left, top);
+      top += row.naturalHeight + 4;
+    });
+    return Promise.resolve(canvas);
   }
 
   function csv(shown) {
@@ -144,7 +168,7 @@
   /** How the files of a card are named: after the page, and the figure or what the number is. */
   function stem(link, figure) {
     const page = location.pathname.split("/").pop().replace(/\.html$/, "") || "index";
-    const part = figure ? `figure-${[...document.querySelectorAll("svg.drawn")].indexOf(figure) + 1}` : link.dataset.what || "runs";
+    const part = figure ? `figure-${[...document.querySelectorAll("div.drawn")].indexOf(figure) + 1}` : link.dataset.what || "runs";
     return `${page}-${part}`.replace(/[^\w.-]+/g, "-");
   }
 
@@ -157,7 +181,7 @@
   const folded = (title, content) => make("details", {}, make("summary", {}, title), content);
 
   function show(link, shown) {
-    const figure = link.parentElement.classList.contains("data") ? link.closest("div.drawn").querySelector("svg.drawn") : null;
+    const figure = link.parentElement.classList.contains("data") ? link.closest("div.drawn") : null;
     const name = stem(link, figure);
     const several = `${shown.length} run${shown.length > 1 ? "s" : ""}`;
     const what = readable(link.dataset.what || link.dataset.metric || "");

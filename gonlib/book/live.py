@@ -22,7 +22,7 @@ from ..runs import kept
 from ..runs.run import Run
 from ..runs.store import load_data, recorded_store
 from ..study import numbers, paper, registry
-from ..study.numbers import Html
+from ..study.numbers import Html, say
 from . import stills
 from .export import exported
 from .figures import COLOURS
@@ -169,7 +169,9 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
             panels += [{"title": title, "rows": rows, "about": _length(part)}] if len(rows) > 1 else []
     if not panels:
         return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
-    caption = "The race: who is ahead depends on when one looks. Choose a data set and move through the epochs."
+    every = pd.concat([runs[runs.run.notna()] for runs in groups.values()])
+    caption = say("The race: who is ahead depends on when one looks. Choose a data set and move through the epochs; its "
+                  "numbers are those of {}.", numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash")))
     alt = "Falling curves of test error, one for each row of the table"
     return _element("gon-race", {"panels": panels}, stills.race(panels[0]), alt, caption)
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -157,6 +158,7 @@ def readable(path: Path, executed: Path) -> dict:
         elif "parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "hide-input"]
             cell["metadata"]["mystnb"] = {"code_prompt_show": "parameters", "code_prompt_hide": "hide the parameters"}
+    _name_downloads(page["cells"], path.stem)
     if about:
         page["cells"].insert(_place_of_parameters(page["cells"]), _markdown(_made_with(about, _runs_in_words(page))))
     return page
@@ -183,6 +185,20 @@ def _made_accessible(cell: dict) -> None:
             if alt:
                 shown = shown.replace('role="img" class', f'role="img" aria-label="{alt}" class')
             data[kind] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
+
+
+def _name_downloads(cells: list[dict], page: str) -> None:
+    """Name the files that a page offers after it, and number those of one name."""
+    seen: Counter = Counter()
+
+    def named(found: re.Match) -> str:
+        seen[found[1]] += 1
+        number = f"-{seen[found[1]]}" if seen[found[1]] > 1 else ""
+        return f'download="{page}-{found[1]}{number}.csv"'
+
+    for data in (output.get("data", {}) for cell in cells for output in cell.get("outputs", [])):
+        for kind in [kind for kind in data if kind.endswith("text/html")]:
+            data[kind] = re.sub(r'(?<=<a class="download" )download="([\w-]+)\.csv"', named, "".join(data[kind]))
 
 
 def _scoped(table: str) -> str:

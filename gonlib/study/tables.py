@@ -9,13 +9,14 @@ from markupsafe import escape
 from ..data.registry import facts
 from . import registry
 from .experiment import as_far
-from .numbers import OTHER_NUMBERS, Html, mean_sd, number, reached, variants, written
+from .numbers import OTHER_NUMBERS, Html, linked, mean_sd, number, reached, variants, written
 
 STATUS = Html('see <a href="status.html">what is recorded</a>')
 NAMED = 6  # columns without results that are named; more are counted
 
 
-def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, rivals=None, name="table") -> Html:
+def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, rivals=None,
+              name="recorded") -> Html:
     """A table in the paper's layout: data sets as columns, in each cell the paper's number and the recorded one under it.
 
     Seeds and epoch stand in a column's head, the best of the paper's and of ours is bold. Data sets and rows without
@@ -51,7 +52,8 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
     made = Html('<div class="table-scroll"><table class="published"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
                 "</table></div>").format(Html("").join(heads), Html("").join(rows))
     key = ["In grey the paper's number, and with it the recorded one where there is one yet; the best of each in bold."]
-    return made + _notes([*key, *missing, *variants(full), *_dagger(made)], _as_csv(full, [metric], name))
+    told = [*key, *missing, *_without_runs(below), *variants(full), *_dagger(made)]
+    return made + _notes(told, _as_csv(full, [metric], name))
 
 
 def _published_cells(column, runs, metric, digits):
@@ -62,10 +64,11 @@ def _published_cells(column, runs, metric, digits):
     stated = {row: part.paper.iloc[0] for row, part in parts.items() if part.paper.iloc[0]}
     cells = {}
     for row, part in parts.items():
-        ours = _bold(_cell("recorded", column, part, metric, digits), row in means and means[row] == min(means.values()))
+        best = len(means) > 1 and means.get(row) == min(means.values())
+        ours = _bold(_cell("recorded", column, part, metric, digits), best)
         theirs = Html("")
         if row in stated:
-            best = stated[row][0] == min(mean for mean, _ in stated.values())
+            best = len(stated) > 1 and stated[row][0] == min(mean for mean, _ in stated.values())
             theirs = Html('<span class="paper">{}</span> ').format(_bold(escape(written(*stated[row], digits)), best))
         cells[row] = Html('{}<span class="ours">{}</span>').format(theirs, ours)
     return cells
@@ -76,7 +79,7 @@ def _bold(text, bold):
 
 
 def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, transpose=False, below=None,
-          name="table") -> Html:
+          name="") -> Html:
     """Rows by columns of an experiment: per column the paper's number, the recorded one and that of this build, linked.
 
     Columns without any result are named below the table, and so are recorded rows.
@@ -112,8 +115,8 @@ def table(runs, metrics="test_error", digits=2, paper=True, recorded=None, trans
                 notes[column, under] = source, _about(part)
     made, told = _html(blocks, [*dict.fromkeys(everything.row), *below], transpose, notes)
     names = [metrics] if isinstance(metrics, str) else [*metrics]
-    told += [*(missing if there else []), *variants(everything), *_dagger(made)]
-    return made + _notes(told, _as_csv(everything, names, name))
+    told += [*(missing if there else []), *_without_runs(below), *variants(everything), *_dagger(made)]
+    return made + _notes(told, _as_csv(everything, names, name or ("this-build" if recorded is None else word)))
 
 
 def _with_results(runs, by):
@@ -215,6 +218,11 @@ def _notes(sentences, download=""):
     return Html('<p class="table-note">{} {}</p>').format(Html(" ").join(sentences), download)
 
 
+def _without_runs(below):
+    """What is said of rows that no run made."""
+    return [f"{', '.join(below)}: computed from the images, not by a run."] if below else []
+
+
 def _as_csv(runs, metrics, name):
     """A link to the table's runs as a CSV file, which is in the link itself: the book needs no server."""
     about = ["column", "row", "seed", "state", "epoch", "asked", *metrics, "hash"]
@@ -251,9 +259,21 @@ def recorded(name: str, metrics="test_error", **options) -> Html:
     return table(runs, metrics, recorded=runs, **{"name": name} | options)
 
 
-def shaded(frame, numbers="{:.2f}", **gradient):
-    """A DataFrame as a table with its fields shaded by value; `gradient` is for pandas' `Styler.background_gradient`."""
-    style = frame.style.format(numbers, na_rep="", escape="html")
-    style = style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
-    style = style.background_gradient(axis=None, text_color_threshold=0.18, **gradient)
+def shaded(frame, numbers="{:.2f}", of=None, **gradient):
+    """A DataFrame as a table with its fields shaded by value.
+
+    Args:
+        frame: Numbers.
+        numbers: How they are written.
+        of: Function of the labels of a field's row and column to the runs behind it, to which it is linked.
+        gradient: For pandas' `Styler.background_gradient`.
+    """
+    texts = frame.map(lambda value: "" if np.isnan(value) else escape(numbers.format(value))).astype(object)
+    for i, row in enumerate(frame.index) if of else ():
+        for j, column in enumerate(frame.columns):
+            those = _done(of(row, column))
+            if texts.iat[i, j] and len(those):
+                texts.iat[i, j] = linked(texts.iat[i, j], those)
+    style = texts.style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+    style = style.background_gradient(axis=None, gmap=frame, text_color_threshold=0.18, **gradient)
     return style.set_table_attributes('class="dataframe results shaded"')

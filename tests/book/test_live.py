@@ -365,7 +365,7 @@ def table_of(**rows):
             self.history = pd.DataFrame({"epoch": range(1, len(errors) + 1), "test_error": errors})
 
     return pd.DataFrame([{"row": name, "column": "coil20", "run": Made(errors), "paper": known and (known, 0.1), "seed": 0,
-                          "state": "growing", "epoch": len(errors), "asked": 500}
+                          "state": "growing", "epoch": len(errors), "asked": 500, "hash": name}
                          for name, (errors, known) in rows.items()])
 
 
@@ -374,6 +374,7 @@ def table_of(**rows):
 def test_the_rows_of_a_race_change_places_with_the_epoch(show):
     runs = table_of(GON=([9, 6, 4, 2], 5.35), AE=([7, 5, 4.5], 1.0), GLO=([8, 7.9, 7.8, 7.7], None))
     both = {"recorded": runs, "this build": pd.concat([runs, table_of(GON=([11, 8, 6, 6], 5.35))])}
+    assert 'data-runs="GON AE GLO"' in live.race(both)
     browser = show(live.race(both), screen=PHONE)
     order = "document.querySelector('.live > *').order"
     assert browser.evaluate(order) == ["GON", "AE", "GLO"]

@@ -1,13 +1,14 @@
 """What holds in every page: a parameter that it lacks is refused, its pictures are there, its style is the book's."""
 
 import json
+import re
 
 import matplotlib.pyplot as plt
 import papermill
 import pytest
 from conftest import write_notebook
 
-from gonlib.book import page
+from gonlib.book import page, pages
 from gonlib.errors import UserError
 
 STYLE = "from gonlib.book import figures\n\nfigures.style()"
@@ -73,3 +74,11 @@ def test_names_are_those_that_cells_assign():
         page.refuse_unknown(["epochs = 1\noverrides = {}"], "# Parameters\noverrides = {'epochs': 2}\n")
     with pytest.raises(UserError, match="unknown parameter 'latent'; did you mean latents?"):
         page.refuse_unknown(["import x", "latents = 1"], "# Parameters\nlatent = 2\n")
+
+
+def test_files_are_named_after_the_page_that_offers_them():
+    link = '<a class="download" download="{}.csv" href="data:text/csv;base64,YQ==">CSV</a>'
+    cells = [{"outputs": [{"data": {"text/html": [link.format(name)]}}]} for name in ("recorded", "this-build", "recorded")]
+    pages._name_downloads(cells, "04-table1")
+    found = [re.search('download="(.*?)"', cell["outputs"][0]["data"]["text/html"])[1] for cell in cells]
+    assert found == ["04-table1-recorded.csv", "04-table1-this-build.csv", "04-table1-recorded-2.csv"]

@@ -178,6 +178,21 @@ def test_a_shaded_table():
     assert "1.00" in made and "nan" not in made and 'class="dataframe results shaded"' in made
 
 
+def test_a_shaded_table_links_to_its_runs():
+    frame = pd.DataFrame({("a", "GON"): [1.0, 2.0], ("<b>", "AE"): [None, 3.0]}, index=["x", "y"])
+    runs = pd.DataFrame({"of": ["x a", "y <b>", "y <b>"], "hash": ["1", "2", "3"], "state": ["done", "done", "failed"]})
+    made = tables.shaded(frame, of=lambda row, column: runs[runs.of == f"{row} {column[0]}"], cmap="Blues").to_html()
+    page = BeautifulSoup(made, "html.parser")
+    assert {a.text: a["data-runs"] for a in page.select("td a.number")} == {"1.00": "1", "3.00": "2"}
+    assert [td.text for td in page.select("td")] == ["1.00", "", "2.00", "3.00"] and "&lt;b&gt;" in made
+
+
+def test_the_best_of_one_is_not_bold():
+    runs = recorded_runs()
+    page = BeautifulSoup(tables.published(runs[runs.row == "GON"]), "html.parser")
+    assert page.select(".ours a.number") and not page.select("b")
+
+
 def test_a_table_of_nothing_says_so():
     assert "not run yet" in tables.table(three()[:0])
     assert tables.shaded(pd.DataFrame(), cmap="Blues").to_html()

@@ -95,3 +95,9 @@ def factors(runs: pd.DataFrame) -> pd.DataFrame:
     found = {named(name): {(column, model): hurt(here, model, name).mean() for column, here in by_column(runs)
                                      for model in ("GON", "AE")} for name in names}
     return pd.DataFrame.from_dict(found, orient="index").dropna(axis=1, how="all")
+
+
+def of_factor(runs: pd.DataFrame, function: str, column: tuple[str, str]) -> pd.DataFrame:
+    """The runs behind a field of `factors`: with that activation, and with ELU."""
+    runs = where(compared(runs), column=column[0], model=column[1])
+    return runs[runs.activation.map(named).isin([function, named("elu")])]

@@ -93,6 +93,13 @@ def residuals(runs, paper=TABLE1):
     return table.sort_values(("distance", "")).rename_axis(index=None, columns=(None, None))
 
 
+def of_residual(runs: pd.DataFrame, change: str, column: tuple[str, str]) -> pd.DataFrame:
+    """The runs behind a field of `residuals`; of a setting's distance all of them."""
+    dataset, model = column
+    runs = where(runs, change=change)
+    return runs[(runs.dataset.map(DATASETS) == dataset) & (runs.model == model)] if model else runs
+
+
 def latent_yardstick(paper=TABLE1, components=256):
     """PCA beside Table 1: per data set the paper's GON and AE, and how many components PCA needs for the same errors.
 
@@ -119,6 +126,13 @@ def ratios(runs, paper=TABLE1):
     both = pd.concat([pd.DataFrame(stated).T, means[[row for row in paper if row in means]]])
     both.index = pd.MultiIndex.from_tuples([(DATASETS.get(name, name), change) for name, change in both.index])
     return both.div(both["GON"], axis=0).drop(columns="GON")
+
+
+def of_ratio(runs: pd.DataFrame, row: tuple[str, str], model: str) -> pd.DataFrame:
+    """The runs behind a field of `ratios`; none behind the paper's."""
+    dataset, change = row
+    runs = where(runs, change=change, model=(model, "GON"))
+    return runs[runs.dataset.map(lambda name: DATASETS.get(name, name)) == dataset]
 
 
 def schedules(*experiments: pd.DataFrame, paper=TABLE1) -> pd.DataFrame:

@@ -8,6 +8,8 @@ from bs4 import BeautifulSoup
 
 from gonlib.study.chapters.settings import (
     latent_yardstick,
+    of_ratio,
+    of_residual,
     ratios,
     residuals,
     schedule_sentence,
@@ -83,3 +85,12 @@ def test_a_column_of_the_paper_appears_if_all_rows_are_near_at_one_epoch():
 def test_without_runs_no_schedule_is_judged():
     nothing = schedules(pd.DataFrame([grown("GON", [1.0])]), paper=PAPER)
     assert nothing.empty and "No recorded run" in schedule_sentence(nothing) and not schedule_table(nothing)
+
+
+def test_the_runs_behind_a_field():
+    frame = runs(("GON", "mnist", "a", 4.0), ("AE", "mnist", "a", 12.0), ("GON", "mnist", "b", 0.4))
+    assert list(of_residual(frame, "a", ("MNIST", "AE")).model) == ["AE"]
+    assert list(of_residual(frame, "a", ("distance", "")).model) == ["GON", "AE"]
+    assert list(of_ratio(frame, ("MNIST", "a"), "AE").model) == ["GON", "AE"]
+    nothing = of_ratio(frame, ("MNIST", "the paper"), "AE")
+    assert nothing.empty and "state" in nothing
