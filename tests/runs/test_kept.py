@@ -110,13 +110,12 @@ def test_collected_tables_say_whose_they_are(tmp_path):
 
 
 def test_it_is_computed_in_the_arithmetic_of_training(run, monkeypatch):
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
-    monkeypatch.setattr(Evaluation, "__call__", lambda self: {"error": float(torch.backends.cuda.matmul.allow_tf32)})
+    monkeypatch.setattr(Evaluation, "__call__", lambda self: {"error": float(torch.backends.cudnn.allow_tf32)})
 
     def precision(model, data, config):
-        return {"precision": pd.DataFrame({"tf32": [torch.backends.cuda.matmul.allow_tf32]})}
+        return {"precision": pd.DataFrame({"tf32": [torch.backends.cudnn.allow_tf32]})}
 
     kept.keep(run, precision)
     assert not kept.table(run, "precision").tf32[0]
     assert beside.measure(run, load_data(run.config, "cpu"), "cpu")["test_error"] == 0
-    assert torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.allow_tf32
