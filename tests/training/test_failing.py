@@ -139,6 +139,7 @@ def test_a_learning_rate_far_too_large(digits):
         train(tiny("VAE", learning_rate=50.0, epochs=60), digits)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("wrong", [(Config(), torch.zeros(4, 1, 8, 8)), ({"epochs": 1}, None)])
 def test_what_is_no_data_set_is_refused_in_one_sentence(wrong):
     with pytest.raises(UserError, match="train takes a Config and a data set, as gonlib.load gives it, not"):
