@@ -151,6 +151,7 @@ def readable(path: Path, executed: Path) -> dict:
     for cell in page["cells"]:
         tags = cell["metadata"].get("tags", [])
         _made_accessible(cell)
+        _captioned(cell)
         if "injected-parameters" in tags:
             cell["metadata"]["tags"] = [*tags, "remove-cell"]  # from the page, not from the notebook it offers
         elif about and not about["fault"] and _draws_nothing(cell):
@@ -185,6 +186,14 @@ def _made_accessible(cell: dict) -> None:
             if alt:
                 shown = shown.replace('role="img" class', f'role="img" aria-label="{alt}" class')
             data[kind] = re.sub("(?s)<table.*?</table>", lambda table: _scoped(table[0]), shown)
+
+
+def _captioned(cell: dict) -> None:
+    """Begin a caption with what it stands under, a table or a figure, which the name of the cell's figure says."""
+    figure = cell["metadata"].get("mystnb", {}).get("figure", {})
+    if figure and not re.match("Tables?|Figures?", figure["caption"]):
+        kind = "Table" if figure["name"].startswith("table") else "Figure"
+        figure["caption"] = f"**{kind}.** {figure['caption']}"
 
 
 def _name_downloads(cells: list[dict], page: str) -> None:

@@ -92,13 +92,13 @@ def _stack(figure, panels, beside):
     places = {axes: axes.get_subplotspec() for axes in panels}
     first = {place.rowspan.start: axes.get_ylabel() for axes, place in reversed(places.items())}
     last = {place.colspan.start: axes.get_xlabel() for axes, place in places.items()}
-    if len(set(first.values())) > 1:  # the rows show different things: what belongs together is a column
-        panels = sorted(panels, key=lambda axes: places[axes].colspan.start)
+    kinds = len(set(first.values()))  # if the rows show different things, so many below each other belong together
+    panels = sorted(panels, key=lambda axes: (places[axes].rowspan.start // kinds, places[axes].colspan.start))
     grid = figure.add_gridspec(math.ceil(len(panels) / beside), beside)
     for i, axes in enumerate(panels):
         place = places[axes]
         axes.set(xlabel=axes.get_xlabel() or last[place.colspan.start],
-                 ylabel=(axes.get_ylabel() or first[place.rowspan.start]) if i % beside == 0 else "")
+                 ylabel=(axes.get_ylabel() or first[place.rowspan.start]) if i % beside == 0 or kinds > 1 else "")
         own = not axes.get_shared_y_axes().joined(axes, panels[0])  # a scale of its own
         axes.tick_params(labelbottom=True, labelleft=i % beside == 0 or own)
         axes.set_subplotspec(grid[i // beside, i % beside])

@@ -6,6 +6,7 @@ from ..method.model import Model
 from ..method.models import build
 from ..training.config import Config
 from ..training.evaluation import Evaluation
+from ..training.forms import arithmetic
 from .run import Run
 
 
@@ -20,16 +21,17 @@ def buildable(config: Config, data: Dataset) -> Model:
 def measure(run: Run, data: Dataset, device: str) -> dict:
     """The errors of a run's model at the asked point, measured as its config says: a row for the table beside the run.
 
-    Errors of training images are left out for GLO, whose own latents of them are not stored.
+    Errors of training images are left out for a rule whose latents of them are not stored (GLO).
     """
     config, model = run.config, run.load_model(device, run.asked.steps)
     some, named = min(len(data.train), len(data.test)), model.classifier is not None
     parts = {"test": (data.test, data.test_labels)}
-    if config.inference != "free":
+    if not model.inference.not_stored:
         parts = {"train": (data.train[:some], data.train_labels[:some])} | parts
     row = {"epoch": run.asked.epochs, "step": run.asked.steps,
            "evaluation": config.look[0], "free_steps": config.look[1]}
-    for part, (images, labels) in parts.items():
-        measured = Evaluation(model, images, config, labels=labels if named else None)()
-        row |= {f"{part}_{key}": value for key, value in measured.items()}
+    with arithmetic():  # as in training
+        for part, (images, labels) in parts.items():
+            measured = Evaluation(model, images, config, labels=labels if named else None)()
+            row |= {f"{part}_{key}": value for key, value in measured.items()}
     return row

@@ -104,6 +104,11 @@ def _check(values: Any, needed: dict, optional: dict, what: str = "it") -> None:
                 raise ValueError(f"{name} is not what it should be")
 
 
+def _known(values: dict, checks: dict) -> dict:
+    """What has been checked of a dictionary: what a later version, or a stranger, has added goes no further."""
+    return {name: value for name, value in values.items() if name in checks}
+
+
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A dictionary that a run's folder holds as JSON."""
     with readable(folder / name):
@@ -140,7 +145,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         numbers = {name: lambda value: value is None or _number(value) for name in found
                    if name.startswith(("train_", "test_"))}
         _check(found, METRICS, METRICS_TOO | numbers)
-    return found
+    return _known(found, METRICS | METRICS_TOO | numbers)
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -156,7 +161,8 @@ def read_provenance(folder: Path) -> dict[str, Any]:
                 raise ValueError("torch is missing")
         if found["stretches"][0]["from"]:
             raise ValueError("its first stretch is not from the beginning")
-    return found
+    return {"data": _known(found["data"], DATA | DATA_TOO),
+            "stretches": [_known(stretch, STRETCH | STRETCH_TOO) for stretch in found["stretches"]]}
 
 
 def read_record(folder: Path) -> dict[str, dict[str, Any]]:
@@ -193,6 +199,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
             return pd.DataFrame()
         if missing := [column for column in NEEDED[name] if column not in table]:
             raise ValueError(f"it has no column {missing[0]}")
+        table = table[[column for column in table.columns if _is_column(column)]]
         for column in table.columns:
             _check_column(column, table[column])
         if name != "measured.csv" and not table.step.is_monotonic_increasing:
@@ -200,15 +207,19 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
         return table
 
 
+def _is_column(name: str) -> bool:
+    """Whether a column of a run's table has a meaning; others, of a later version or a stranger's, go no further."""
+    return name in ("epoch", "step", "evaluation", "free_steps", "seconds", "mean_image_error") or name.startswith(
+        ("train_", "test_"))
+
+
 def _check_column(name: str, column: pd.Series) -> None:
     if name == "evaluation":
         right = column.isin(MODES).all()
     elif name in ("epoch", "step", "free_steps"):
         right = column.dtype.kind == "i" and (column >= 0).all()
-    elif name in ("seconds", "mean_image_error") or name.startswith(("train_", "test_")):
-        right = column.dtype.kind in "if" and not np.isinf(column.to_numpy(dtype=float)).any()
     else:
-        return  # a column of a later version
+        right = column.dtype.kind in "if" and not np.isinf(column.to_numpy(dtype=float)).any()
     if not right:
         raise ValueError(f"its column {name} is not what it should be")
 

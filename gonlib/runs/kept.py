@@ -17,6 +17,7 @@ from PIL import Image
 
 from .. import files
 from ..data import as_bytes
+from ..training.forms import arithmetic
 from . import provenance, store
 from .contents import KEPT, Unreadable, read_kept, read_record, readable
 
@@ -39,8 +40,10 @@ def keep(run, compute, device="cpu") -> None:
     data = store.load_data(run.config, device)
     store.check_data(run.folder, run.data, data.identity)
     model = run.load_model(device)
+    with arithmetic():  # as in training
+        made = compute(model, data, run.config)
     names = []
-    for key, what in compute(model, data, run.config).items():
+    for key, what in made.items():
         if isinstance(what, torch.Tensor) and not len(what):  # such as paths between the pairs of a single test image
             continue
         names.append(f"{key}-{step}.{'csv' if isinstance(what, pd.DataFrame) else 'png'}")

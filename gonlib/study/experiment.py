@@ -24,7 +24,7 @@ TITLES: dict[str, str | Callable] = {
     "latents": "{} latents",
     "filters": "{} filters",
     "hidden": "{} units",
-    "spatial": "{0} x {0}",
+    "spatial": "{0} × {0}",
     "size": "{} px",
     "batchnorm": lambda there: "with normalisation" if there else "without normalisation",
     "bn_eps": "eps {:g}",

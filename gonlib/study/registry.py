@@ -158,7 +158,7 @@ def _with_smaller(cells, smaller, stores):
     chosen = []
     for dataset in dict.fromkeys(_set_of(cell) for cell in cells):
         ways = [[cell for cell in grid if _set_of(cell) == dataset] for grid in (cells, smaller)]
-        begun = (way for way in ways if any(store.find_run(one, stores) for cell in way for one in cell.configs))
+        begun = (way for way in ways if any(store.find_readable(one, stores) for cell in way for one in cell.configs))
         chosen += next(begun, ways[0])
     return chosen
 

@@ -282,6 +282,9 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
     Raises:
         TrainingFailed: with the last good state, if a loss is NaN or infinite.
     """
+    if not isinstance(config, Config) or not isinstance(data, Dataset):
+        raise UserError("train takes a Config and a data set, as gonlib.load gives it, not "
+                        f"{type(config).__name__} and {type(data).__name__}.")
     turn = turn or nullcontext()
     check_device(device)
     with begun(config, data, device, form, checkpoint and Path(checkpoint), turn, model) as run:

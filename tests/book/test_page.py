@@ -82,3 +82,15 @@ def test_files_are_named_after_the_page_that_offers_them():
     pages._name_downloads(cells, "04-table1")
     found = [re.search('download="(.*?)"', cell["outputs"][0]["data"]["text/html"])[1] for cell in cells]
     assert found == ["04-table1-recorded.csv", "04-table1-this-build.csv", "04-table1-recorded-2.csv"]
+
+
+@pytest.mark.parametrize("name, caption, begins", [
+    ("table-psnr", "Decibels.", "**Table.** Decibels."), ("fig-known", "One pair.", "**Figure.** One pair."),
+    ("fig-6", "Figure 6 of the paper.", "Figure 6 of"), ("table-1", "Table 1 of the paper.", "Table 1 of")])
+def test_a_caption_says_whether_it_is_a_table_or_a_figure(tmp_path, name, caption, begins):
+    write_notebook(tmp_path, "page", "epochs = 1", "1")
+    written = json.loads((tmp_path / "page.ipynb").read_text())
+    written["cells"][-1]["metadata"]["mystnb"] = {"figure": {"name": name, "caption": caption}}
+    (tmp_path / "page.ipynb").write_text(json.dumps(written))
+    shown = pages.readable(tmp_path / "page.ipynb", tmp_path / "executed.ipynb")["cells"][-1]
+    assert shown["metadata"]["mystnb"]["figure"]["caption"].startswith(begins)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from gonlib import files
+from gonlib.book import cards
 from gonlib.errors import UserError
 from gonlib.method import tensors
 from gonlib.runs import contents, journal, kept
@@ -118,6 +119,21 @@ def test_a_damage_is_one_sentence_and_costs_only_its_run(damage, store, capsys):
     use(store, OTHER)
     found = collect([Cell({}, "row", "column", (TINY, OTHER))], [store])
     assert found.state.iloc[1] == "done"
+
+
+def test_what_a_stranger_has_added_goes_no_further(store):
+    """Neither into cards nor into tables: a text where numbers are counted on, or megabytes of them."""
+    folder = store.folder(TINY)
+    change(folder, "metrics.json", note="<script>")
+    change(folder, "provenance.json", data=store.find(TINY).data | {"note": "<script>"})
+    stretch(folder, note=["<script>"])
+    for name in ("history.csv", "measured.csv", "snapshots.csv"):
+        lines = (folder / name).read_text().splitlines()
+        (folder / name).write_text("\n".join([f"{lines[0]},note", *(f"{line},=<script>" for line in lines[1:])]) + "\n")
+    run = store.find(TINY)
+    use(store)
+    assert "script" not in str([run.end, run.data, run.stretches, run.history.to_csv(), run.numbers, run.snapshots])
+    assert "script" not in json.dumps(cards.card(run, None))
 
 
 def test_a_run_that_cannot_be_read_is_a_row_of_its_own(store, trained, capsys):

@@ -9,10 +9,11 @@ import torch
 from conftest import ROOT
 
 from gonlib.errors import UserError
-from gonlib.runs import kept
+from gonlib.runs import beside, kept
 from gonlib.runs.contents import read_kept
-from gonlib.runs.store import Store
+from gonlib.runs.store import Store, load_data
 from gonlib.training.config import Config
+from gonlib.training.evaluation import Evaluation
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +107,15 @@ def test_collected_tables_say_whose_they_are(tmp_path):
     assert found.drop(columns="run").to_dict("list") == {
         "x": [1, 2], "row": ["row b"] * 2, "column": ["digits"] * 2, "hash": ["b"] * 2, "state": ["done"] * 2}
     assert found.run.tolist() == [runs[1]["run"]] * 2
+
+
+def test_it_is_computed_in_the_arithmetic_of_training(run, monkeypatch):
+    monkeypatch.setattr(Evaluation, "__call__", lambda self: {"error": float(torch.backends.cudnn.allow_tf32)})
+
+    def precision(model, data, config):
+        return {"precision": pd.DataFrame({"tf32": [torch.backends.cudnn.allow_tf32]})}
+
+    kept.keep(run, precision)
+    assert not kept.table(run, "precision").tf32[0]
+    assert beside.measure(run, load_data(run.config, "cpu"), "cpu")["test_error"] == 0
+    assert torch.backends.cudnn.allow_tf32

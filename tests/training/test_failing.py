@@ -15,6 +15,7 @@ from gonlib.data.datasets import load
 from gonlib.errors import UserError
 from gonlib.method.model import Model
 from gonlib.training import checkpoint, loop
+from gonlib.training.config import Config
 from gonlib.training.loop import OutOfTime, Training, TrainingFailed, train
 
 
@@ -136,3 +137,10 @@ def test_checkpoints_keep_a_good_state(spoilt, digits, tmp_path, monkeypatch):
 def test_a_learning_rate_far_too_large(digits):
     with pytest.raises(TrainingFailed, match="try a smaller learning_rate than 50"):
         train(tiny("VAE", learning_rate=50.0, epochs=60), digits)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("wrong", [(Config(), torch.zeros(4, 1, 8, 8)), ({"epochs": 1}, None)])
+def test_what_is_no_data_set_is_refused_in_one_sentence(wrong):
+    with pytest.raises(UserError, match="train takes a Config and a data set, as gonlib.load gives it, not"):
+        train(*wrong)

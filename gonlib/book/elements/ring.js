@@ -153,7 +153,7 @@ class GonRing extends LiveElement {
   /** Shade p(z0), which depends on the distance from the centre alone. */
   paintDensity(sigma) {
     this.painted = sigma;
-    const canvas = this.find("canvas"), size = 128, steps = 256, farthest = Math.SQRT2 * REACH;
+    const canvas = this.find("canvas"), size = 128, steps = 96, farthest = Math.SQRT2 * REACH;
     const table = Array.from({ length: steps + 1 }, (_, i) => this.posterior([(i / steps) * farthest, 0], sigma).logDensity);
     const most = Math.max(...table);
     fill(canvas, size, (i, data) => {
