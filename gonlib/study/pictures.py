@@ -35,6 +35,12 @@ def learned(run) -> bool:
     return yard is not None and run.metrics["test_error"] < yard
 
 
+def only_learned(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of some runs those that have begun and learned their pictures."""
+    there = begun(runs)
+    return there[[learned(run) for run in there.run]] if len(there) else there
+
+
 def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
     """The pictures kept under some names with runs, made `kept.alike`.
 
@@ -61,7 +67,7 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
         named = one.run.data.get("title", one.column)  # of a variant, with its number of images
         about = ", ".join(filter(None, (named, f"{side} × {side} pixels", network([one.config]), how_far(one))))
-        beside = "" if yard is None else f" (of the mean training image: {yard:.2f})"
+        beside = "; no pictures are kept" if yard is None else f" (of the mean training image: {yard:.2f})"
         failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "
         lines.append(say("{}: {}test error {}{}.", about, failed, number(here, "test_error"), beside))
     return lines
