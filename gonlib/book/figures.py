@@ -83,12 +83,13 @@ def _name_ends(ax, ends, palette, apart=12):
     right = max((end[0] for end in ends.values()), default=0)
     heights = {name: ax.transData.transform(end)[1] * 72 / ax.figure.dpi for name, end in ends.items()}
     order = sorted(heights, key=heights.get)
-    places = dict(heights)
+    places, floor = dict(heights), ax.bbox.y0 * 72 / ax.figure.dpi + apart / 2  # above the axis and what is written there
     for _ in range(40):  # neighbours that are too close move away from each other
         for below, above in zip(order, order[1:], strict=False):
             push = max(apart - (places[above] - places[below]), 0) / 2
             places[below] -= push
             places[above] += push
+        places[order[0]] = max(places[order[0]], floor)
     for name in order:
         shift = 7, places[name] - heights[name]
         ax.annotate(name, (right, ends[name][1]), xytext=shift, textcoords="offset points", va="center", fontsize=9,
@@ -104,7 +105,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     fig, axes = plt.subplots(rows, per_row, figsize=size, sharex=True, sharey=share, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         plot_curves(curves[curves[panel] == name], ax=axis, **options)
-        axis.set_title(name)
+        axis.set_title(textwrap.fill(name, 26))
         if share:
             axis.label_outer()
         elif axis not in axes[:, 0]:
@@ -112,6 +113,9 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     lines = _legend(axes)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
+    for axis in axes.flat[max(len(names) - per_row, 0) : len(names)]:  # the lowest that is shown, in each column
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel(axes[-1, 0].get_xlabel())
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
     rows = math.ceil(sum(0.6 + 0.075 * len(name) for name in lines) / fig.get_figwidth())
