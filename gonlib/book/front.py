@@ -62,9 +62,10 @@ def pictures() -> kept.Rows:
 
 def findings() -> Html:
     """What the book found, six items; numbers that no run has made yet are left out."""
-    pair = registry.recorded("table1", models=["GON", "AE"])  # as far as these two are, whatever the other rows are
+    full = registry.recorded("table1")
+    pair = registry.recorded("table1", models=["GON", "AE"])  # as far as both are, whatever the other rows have
     items = [_one_matrix(), _at_the_origin(), _who_wins(pair, registry.recorded("settings-length")), _yardstick(pair),
-             _detached(registry.recorded("table1")), _likelihood(registry.recorded("table2"))]
+             _detached(full), _likelihood(registry.recorded("table2"))]
     return say('<ol class="findings">{}</ol>', Html("").join(say("<li>{}</li>", item) for item in items))
 
 
@@ -118,7 +119,7 @@ def _who_wins(table1, lengths):
     ahead = {"holds": "the GON is ahead on {}", "fails": "the autoencoder is ahead on {}",
              "undecided": "neither is clearly ahead on {}"}
     told = [say(ahead[outcome], _listed(columns)) for outcome, columns in said.items() if columns]
-    text = say("As far as both are trained, {}. ", Html("; ").join(told)) if told else ""
+    text = say("As far as they are trained, {}. ", Html("; ").join(told)) if told else ""
     return say("<b>Who wins depends on when one looks.</b> An autoencoder has twice the parameters. {}Their order "
                "changes with the epoch ({}) and with the settings ({}). {}{}", text, _page("04-table1", "4"),
                _page("12-settings", "12"), _fewer_latents(lengths), _errors(table1))

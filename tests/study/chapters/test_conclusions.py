@@ -86,7 +86,7 @@ def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
     nothing = [missing(name) for name in ("implicit", "samples", "latents", "classifier", "classifier-conversion")]
     found, sampled, spread, classes, converted = nothing
     for lines in (implicit.in_short(found, found, found), samples.in_short(sampled, sampled),
-                  latents.in_short(spread, spread, found), super_resolution.in_short(NOTHING, NOTHING),
+                  latents.in_short(spread, spread, found, found), super_resolution.in_short(NOTHING, NOTHING),
                   interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
         assert lines[0].startswith("The paper: ") and len(lines) <= 2
 
