@@ -177,7 +177,7 @@ def _cell(source, column, cell, metric, digits):
     if source == "recorded" and not set(cell.state) & {"done", "failed"}:
         return Html("")
     text, done = number(cell, metric, digits), _done(cell)
-    if source == "recorded" and len(done) and metric in done and done[metric].isna().all():  # GLO is measured at some epochs only
+    if source == "recorded" and len(done) and metric in done and done[metric].isna().all():  # such as GLO, measured rarely
         return Html("")
     if done.empty:
         return text
