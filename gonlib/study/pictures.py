@@ -35,10 +35,17 @@ def learned(run) -> bool:
     return yard is not None and run.metrics["test_error"] < yard
 
 
+def worth_showing(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of runs that have begun those that have learned their pictures, or all where none has."""
+    there = begun(runs)
+    good = there[[learned(run) for run in there.run]] if len(there) else there
+    return good if len(good) else there
+
+
 def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
     """The pictures kept under some names with runs, made `kept.alike`.
 
-    The title says which runs have not learned their pictures; runs without pictures are left out.
+    Runs that have not learned theirs are left out, unless there are no others: then the title says so.
 
     Args:
         runs: Rows of `experiment.collect`.
@@ -47,7 +54,7 @@ def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
     """
     called = {name: name for name in names} | called
     found = kept.Rows()
-    for one in begun(runs).itertuples():
+    for one in worth_showing(runs).itertuples():
         title = one.column if learned(one.run) else f"{one.column}, not learned"
         for name, words in called.items():
             found.put(f"{title}\n{words}" if len(called) > 1 else title, kept.pictures(one.run, name), one.run)
