@@ -83,12 +83,13 @@ def _name_ends(ax, ends, palette, apart=12):
     right = max((end[0] for end in ends.values()), default=0)
     heights = {name: ax.transData.transform(end)[1] * 72 / ax.figure.dpi for name, end in ends.items()}
     order = sorted(heights, key=heights.get)
-    places = dict(heights)
+    places, floor = dict(heights), ax.bbox.y0 * 72 / ax.figure.dpi + apart / 2  # above what is written along the axis
     for _ in range(40):  # neighbours that are too close move away from each other
         for below, above in zip(order, order[1:], strict=False):
             push = max(apart - (places[above] - places[below]), 0) / 2
             places[below] -= push
             places[above] += push
+        places[order[0]] = max(places[order[0]], floor)
     for name in order:
         shift = 7, places[name] - heights[name]
         ax.annotate(name, (right, ends[name][1]), xytext=shift, textcoords="offset points", va="center", fontsize=9,
@@ -96,7 +97,10 @@ def _name_ends(ax, ends, palette, apart=12):
 
 
 def plot_panels(curves, panel="column", per_row=None, share=True, **options):
-    """`plot_curves` for each value of the column `panel`, by default on one scale, one legend; returns the figure."""
+    """`plot_curves` for each value of the column `panel`, by default on one scale, one legend; returns the figure.
+
+    Epochs are on a logarithmic scale where one panel has ten times as many as another.
+    """
     names = list(dict.fromkeys(curves[panel]))
     per_row = per_row or (2 if len(names) in (2, 4) else min(3, len(names)))
     rows = math.ceil(len(names) / per_row)
@@ -104,14 +108,24 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     fig, axes = plt.subplots(rows, per_row, figsize=size, sharex=True, sharey=share, squeeze=False)
     for axis, name in zip(axes.flat, names, strict=False):
         plot_curves(curves[curves[panel] == name], ax=axis, **options)
-        axis.set_title(name)
+        axis.set_title(textwrap.fill(str(name), 26))
         if share:
             axis.label_outer()
         elif axis not in axes[:, 0]:
             axis.set_ylabel("")
+    ends = curves.groupby(panel).epoch.max()
+    if options.get("x", "epoch") == "epoch" and ends.max() >= 10 * ends.min():  # runs grow: some have only begun
+        for axis in axes.flat:
+            axis.set_xscale("log")
+            axis.set_xticks([10**i for i in range(4) if 10**i <= ends.max()])
+            axis.xaxis.set_major_formatter("{x:,.0f}")
+            axis.minorticks_off()
     lines = _legend(axes)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
+    for axis in axes.flat[max(len(names) - per_row, 0) : len(names)]:  # the lowest that is shown, in each column
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel(axes[-1, 0].get_xlabel())
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
     rows = math.ceil(sum(0.6 + 0.075 * len(name) for name in lines) / fig.get_figwidth())
@@ -129,7 +143,7 @@ def plot_gap(curves, panel="column", per_row=3):
     for i, name in enumerate(names):
         row, column = divmod(i, wide)
         _plot_gap(curves[curves[panel] == name], *axes[2 * row : 2 * row + 2, column])
-        axes[2 * row, column].set_title(name)
+        axes[2 * row, column].set_title(textwrap.fill(str(name), 26))
     lines = _legend(axes)
     for i, axis in enumerate(axes.flat):
         axis.set_visible(bool(axis.lines))

@@ -55,14 +55,16 @@ def pictures() -> kept.Rows:
         name = DATASETS.get(run.config.dataset.partition("@")[0], run.config.dataset)
         if images is not None and made and name not in dict(rows):
             rows.put(name, images, run)
-            rows.put(f"GON, {run.config.latents} latents", made[0], run, once=False)
+            kind = "implicit GON" if run.config.decoder == "siren" else "GON"
+            rows.put(f"{kind}, error {run.metrics['test_error']:.1f}", made[0], run, once=False)
     return kept.alike(rows)
 
 
 def findings() -> Html:
     """What the book found, six items; numbers that no run has made yet are left out."""
     full = registry.recorded("table1")
-    items = [_one_matrix(), _at_the_origin(), _who_wins(full, registry.recorded("settings-length")), _yardstick(full),
+    pair = registry.recorded("table1", models=["GON", "AE"])  # as far as both are, whatever the other rows have
+    items = [_one_matrix(), _at_the_origin(), _who_wins(pair, registry.recorded("settings-length")), _yardstick(pair),
              _detached(full), _likelihood(registry.recorded("table2"))]
     return say('<ol class="findings">{}</ol>', Html("").join(say("<li>{}</li>", item) for item in items))
 

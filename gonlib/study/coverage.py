@@ -18,7 +18,8 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <th scope="col">missing</th></tr></thead><tbody>
 {% for line in lines %}
 <tr id="{{ line.name }}"><th scope="row">{{ line.title }} <code>{{ line.name }}</code></th>
-<td>{% for part in line.recorded %}<div>{{ part }}</div>{% endfor %}</td><td>{{ line.missing | join(", ") }}
+<td>{% for part in line.recorded %}<div>{{ part }}</div>{% endfor %}</td>
+<td>{% if line.missing %}<span>{{ line.missing | join(", ") }}</span>{% endif %}
 {% if line.command %}<details><summary>command</summary><pre>{{ line.command }}</pre></details>{% endif %}</td></tr>
 {% endfor %}
 </tbody></table>""")

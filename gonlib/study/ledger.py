@@ -243,7 +243,8 @@ CARDS = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True
 <span>{{ claim[0] | upper }}{{ claim[1:] }} <span class="note">({{ evidence }})</span></span></p>
 {% for verdict in shown %}
 <div class="told">{{ badge(verdict) }}
-{{ found(verdict) }}</div>
+{{ found(verdict) }}{% if verdict.verdict == "not yet run" and small.findings and rule.claim not in elsewhere %}
+{{ badge(small) }}{% endif %}</div>
 {% endfor %}
 <details><summary>Rule and runs</summary>
 <p>{{ rule.says[0] | upper }}{{ rule.says[1:] }}.</p>

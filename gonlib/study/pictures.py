@@ -41,10 +41,16 @@ def only_learned(runs: pd.DataFrame) -> pd.DataFrame:
     return there[[learned(run) for run in there.run]] if len(there) else there
 
 
+def worth_showing(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of runs that have begun those that have learned their pictures, or all where none has."""
+    good = only_learned(runs)
+    return good if len(good) else begun(runs)
+
+
 def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
     """The pictures kept under some names with runs, made `kept.alike`.
 
-    The title says which runs have not learned their pictures; runs without pictures are left out.
+    Runs that have not learned theirs are left out, unless there are no others: then the title says so.
 
     Args:
         runs: Rows of `experiment.collect`.
@@ -53,7 +59,7 @@ def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
     """
     called = {name: name for name in names} | called
     found = kept.Rows()
-    for one in begun(runs).itertuples():
+    for one in worth_showing(runs).itertuples():
         title = one.column if learned(one.run) else f"{one.column}, not learned"
         for name, words in called.items():
             found.put(f"{title}\n{words}" if len(called) > 1 else title, kept.pictures(one.run, name), one.run)

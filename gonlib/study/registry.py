@@ -154,12 +154,15 @@ def recorded(name: str, **overrides) -> pd.DataFrame:
 
 
 def _with_smaller(cells, smaller, stores):
-    """The cells of each data set that has runs, or else its cells with a smaller network if those have some."""
+    """The cells of each data set that has numbers, or else its cells with a smaller network if those have some."""
+    def there(config):
+        run = store.find_readable(config, stores)
+        return run is not None and run.metrics["steps"] > 0
+
     chosen = []
     for dataset in dict.fromkeys(_set_of(cell) for cell in cells):
         ways = [[cell for cell in grid if _set_of(cell) == dataset] for grid in (cells, smaller)]
-        begun = (way for way in ways if any(store.find_readable(one, stores) for cell in way for one in cell.configs))
-        chosen += next(begun, ways[0])
+        chosen += next((way for way in ways if any(there(one) for cell in way for one in cell.configs)), ways[0])
     return chosen
 
 

@@ -51,8 +51,9 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
         rows.append(Html("<tr><th scope=row>{}</th>{}</tr>").format(title, Html("").join(cells)))
     made = Html('<div class="table-scroll"><table class="published"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
                 "</table></div>").format(Html("").join(heads), Html("").join(rows))
-    key = ["In grey the paper's number, and with it the recorded one where there is one yet; the best of each in bold."]
-    told = [*key, *missing, *_without_runs(below), *variants(full), *_dagger(made)]
+    both = "In grey the paper's number, and with it the recorded one where there is one yet; the best of each in bold."
+    key = both if 'class="paper"' in made else "The best in bold."
+    told = [key, *missing, *_without_runs(below), *variants(full), *_dagger(made)]
     return made + _notes(told, _as_csv(full, [metric], name))
 
 
@@ -176,6 +177,8 @@ def _cell(source, column, cell, metric, digits):
     if source == "recorded" and not set(cell.state) & {"done", "failed"}:
         return Html("")
     text, done = number(cell, metric, digits), _done(cell)
+    if source == "recorded" and len(done) and metric in done and done[metric].isna().all():  # such as GLO, measured rarely
+        return Html("")
     if done.empty:
         return text
     seeds = done.seed.nunique()

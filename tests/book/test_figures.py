@@ -45,6 +45,15 @@ def test_panels_have_a_title_each_and_one_legend():
     plt.close(fig)
 
 
+def test_epochs_are_logarithmic_where_a_curve_has_only_begun():
+    curves = some_curves()
+    longer = pd.concat([curves, curves[curves.column == "a"].assign(epoch=20)])
+    for shown, scale in ((curves, "linear"), (longer, "log")):
+        fig = figures.plot_panels(shown)
+        assert {axis.get_xscale() for axis in fig.axes} == {scale}
+        plt.close(fig)
+
+
 def test_the_gap_is_drawn_under_both_errors():
     fig = figures.plot_gap(some_curves().assign(train_error=lambda curves: curves.test_error - 0.25))
     assert [axis.get_title() for axis in fig.axes[:3]] == ["a", "b", "c"]

@@ -1,5 +1,7 @@
 """What pages with pictures say of runs: how far they are, and whether they have learned their pictures."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
@@ -37,6 +39,13 @@ def test_a_run_that_has_not_learned_is_said_not_to_have(runs, monkeypatch):
         assert len(pictures.only_learned(runs)) == (yard == 1e6)
         (line,) = pictures.sentences(runs)
         assert ("has not learned" in line) == said and "8 × 8 pixels, SIREN of 2 × 8 units, at epoch 1 of 30" in line
+
+
+def test_what_has_not_learned_is_left_out_beside_what_has(runs, monkeypatch):
+    both = pd.concat([runs[:1], runs[:1].assign(column="other", run=SimpleNamespace(folder=runs.run[0].folder))])
+    monkeypatch.setattr(pictures, "mean_image", lambda run: 1e6 if run is runs.run[0] else None)
+    assert list(pictures.worth_showing(both).column) == ["shapes"]
+    assert list(pictures.worth_showing(both[1:]).column) == ["other"]
 
 
 def test_what_is_not_recorded_is_named_once(runs):

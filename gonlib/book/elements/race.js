@@ -31,8 +31,9 @@ class GonRace extends LiveElement {
     <div class="bar" style="margin: 0.6rem 0 0"><button class="play">Start</button>
       <label style="flex: 1">epoch <span class="time"><input type="range" class="epoch" min="1" step="1"
         aria-label="Epoch"></span></label><output class="at"></output></div>
-    <p>Test error, further left is better; the axis is logarithmic. A diamond is the paper's value at the end of its
-      training; a tick under the epochs says when a row first reaches its own. <span class="about"></span></p>`;
+    <p>Test error, further left is better; the axis is logarithmic. <span class="of-paper">A diamond is the paper's
+      value at the end of its training; a tick under the epochs says when a row first reaches its own.</span>
+      <span class="about"></span></p>`;
 
   begin() {
     this.slider = this.find(".epoch");
@@ -66,6 +67,7 @@ class GonRace extends LiveElement {
       <span class="value"></span><p class="note"></p></div>`).join("");
     this.lanes = [...this.find(".rows").children];
     this.lanes.forEach((lane, j) => (lane.querySelector(".name").textContent = rows[j].name));
+    this.find(".of-paper").hidden = !rows.some(({ paper }) => paper);
     this.find(".about").textContent = this.panel.about;
     this.drawAxis();
     this.markCrossings();

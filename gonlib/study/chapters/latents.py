@@ -182,7 +182,7 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame, full_early: pd.DataFrame, e
     """The claims, and what the first recorded data set and the first of this build say of them."""
     lines = [say("The paper: a GON's latents are approximately normal after 800 steps, a VAE's significantly less so.")]
     for source, told in (("Recorded", normality_sentences(full)), ("This build", normality_sentences(runs)),
-                         ("Recorded samples", shape_sentences(full_early)),
+                         ("Samples, recorded", shape_sentences(full_early)),
                          ("Samples of this build", shape_sentences(early))):
         lines += [say("{}, {}", source, told[0])] if told else []
     return lines

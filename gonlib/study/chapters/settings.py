@@ -194,11 +194,12 @@ def schedule_sentence(found: pd.DataFrame) -> Html:
     if found.empty:
         return Html("No recorded run can be held against the paper's columns yet.")
     appear, others = found[found.appears], found[~found.appears]
-    count = linked(f"{len(appear) or 'none'} of {len(found)} recorded settings", pd.concat(list(found.runs)))
-    named = [f"{facts(one.dataset).title}, {one.setting}, epoch {one.nearest} ({len(one.ratios)} of 4 rows recorded)"
+    count = f"{len(appear) or 'none'} of {len(found)} settings with {ROWS} rows or more"
+    count = linked(count, pd.concat(list(found.runs)))
+    named = [f"{facts(one.dataset).title}, {one.setting}, epoch {one.nearest} ({len(one.ratios)} of 4 rows)"
              for one in appear.itertuples()]
-    told = say("At some epoch the paper's column appears, each row within a quarter of its value, in {}{}.", count,
-               f": {'; '.join(named)}" if named else "")
+    told = say("At some epoch the paper's column appears, each row within a factor of {} of its value, in {}{}.", NEAR,
+               count, f": {'; '.join(named)}" if named else "")
     if len(others):
         worst = pd.Series([max(one, key=lambda row: abs(np.log(one[row]))) for one in others.ratios]).mode()[0]
         told += say(" Elsewhere the row that is farthest off is most often “{}”.", worst)

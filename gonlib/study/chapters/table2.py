@@ -8,7 +8,7 @@ from ...method.likelihoods import LIKELIHOODS
 from .. import paper
 from ..experiment import experiment, split_names
 from ..judging import MARKS, Finding, below, by_column, compare, done, rule, where
-from ..numbers import Html, linked, number, say
+from ..numbers import Html, linked, number, reached, say
 
 OVER_LEVELS = tuple(name for name, likelihood in LIKELIHOODS.items() if not likelihood.affine)
 KINDS = ("bernoulli", *OVER_LEVELS)
@@ -61,7 +61,8 @@ def winners(runs: pd.DataFrame, kind_of="recorded") -> list[Html]:
                 verdict = compare(vgon.test_bits, vae.test_bits).verdict
                 who = {"holds": "VGON", "fails": "VAE", "undecided": "neither"}[verdict]
                 numbers = (number(part, "test_bits") for part in (vgon, vae))
-                ahead[who].append(say("{}, {} (VGON {}, VAE {})", column, NAMES[kind], *numbers))
+                when = f", {reached(pair)}" if (pair.epoch < pair.asked).any() else ""
+                ahead[who].append(say("{}, {}{} (VGON {}, VAE {})", column, NAMES[kind], when, *numbers))
     count, words = sum(map(len, ahead.values())), {"neither": "neither is clearly ahead"}
     return [say("In {} of {} {} pairs of data set and likelihood {}: {}.", len(found), count, kind_of,
                 words.get(who, f"the {who} has fewer bits"), Html("; ").join(found))
