@@ -17,6 +17,8 @@ COLOURS = {
     "GON": "#0072B2", "AE": "#D55E00", "Tied AE": "#E69F00", "1 step, detached": "#56B4E9", "10 steps": "#009E73",
     "10 steps, detached": "#6A51A3", "GLO": "#CC79A7", "VGON": "#0072B2", "VAE": "#D55E00", "implicit GON": "#009E73",
 }
+# Those of what is no kind of model: seaborn's, but for three that are too pale for a name in small letters.
+FURTHER = [colour for i, colour in enumerate(sns.color_palette("colorblind")) if i not in (6, 8, 9)]
 DASHES = {"AE": (5, 1.5), "VAE": (5, 1.5), "Tied AE": (1, 1), "1 step, detached": (3, 1, 1, 1), "10 steps": (6, 2, 2, 2),
           "10 steps, detached": (2, 2), "GLO": (8, 2)}  # of lines that may lie on each other
 OTHERS = ("", (5, 1.5), (1, 1), (3, 1, 1, 1))  # the dashes of what is no kind of model, in turn
@@ -56,7 +58,7 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
     else:
         label = textwrap.fill(label, 22)  # panels are low
     names = list(dict.fromkeys(data[hue]))
-    palette = {n: COLOURS.get(n, sns.color_palette("colorblind")[i % 10]) for i, n in enumerate(names)}
+    palette = {n: COLOURS.get(n, FURTHER[i % len(FURTHER)]) for i, n in enumerate(names)}
     dashes = {n: DASHES.get(n, "") if n in COLOURS else OTHERS[i % 4] for i, n in enumerate(names)}
     sns.lineplot(data, x=x, y=y, hue=hue, style=hue, dashes=dashes, errorbar="sd", palette=palette, ax=ax, lw=1.6,
                  err_kws={"alpha": 0.13, "lw": 0})

@@ -111,11 +111,15 @@ def variants(runs: pd.DataFrame) -> list[Html]:
     return list(dict.fromkeys(say("{}: {}.", about["title"], about["source"]) for about in data))
 
 
+def with_the_book(runs: pd.DataFrame) -> bool:
+    """Whether all of these runs, which have begun, are among those that come with the book."""
+    book, folders = store.recorded_store().root, [run.folder.name for run in runs.get("run", ())]
+    return bool(folders) and all((book / name).is_dir() for name in folders)
+
+
 def made(runs: pd.DataFrame) -> str:
     """Where runs that a page asked for come from: small ones that take long are recorded with the book."""
-    book, folders = store.recorded_store().root, [run.folder.name for run in runs.get("run", ())]
-    recorded = folders and all((book / name).is_dir() for name in folders)
-    return "Small, recorded with the book" if recorded else "This build"
+    return "Small, recorded with the book" if with_the_book(runs) else "This build"
 
 
 def network(configs: Iterable[Config]) -> str:

@@ -9,7 +9,7 @@ from markupsafe import escape
 from ..data.registry import facts
 from . import registry
 from .experiment import as_far
-from .numbers import OTHER_NUMBERS, Html, linked, mean_sd, number, reached, variants, written
+from .numbers import OTHER_NUMBERS, Html, linked, mean_sd, number, reached, variants, with_the_book, written
 
 STATUS = Html('see <a href="status.html">what is recorded</a>')
 NAMED = 6  # columns without results that are named; more are counted
@@ -144,7 +144,7 @@ def _sources(column, runs, recorded):
         if set(just.hash) <= set(full.hash):
             return
     if len(just):
-        yield "this build", as_far(just)
+        yield "recorded with the book" if recorded is None and with_the_book(_done(just)) else "this build", as_far(just)
 
 
 def _done(runs):

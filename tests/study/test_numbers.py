@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -16,7 +17,8 @@ from gonlib.training.config import Config
 
 def stored(row="GON", column="MNIST", seed=0, state="done", paper=None, **metrics):
     """A row of `collect`, with a run that says where it comes from."""
-    run = SimpleNamespace(metrics=metrics, config=Config(), data={}, summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
+    run = SimpleNamespace(folder=Path("not-there"), metrics=metrics, config=Config(), data={},
+                          summary=lambda: "mnist, 18 steps in 3 s on <cpu>")
     return {"row": row, "column": column, "seed": seed, "state": state, "hash": f"{row}{column}{seed}".lower(),
             "run": run if state != "not run" else None, "paper": paper} | metrics
 

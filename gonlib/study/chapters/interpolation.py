@@ -11,6 +11,7 @@ from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, evenly, known_paths, mean_image, paths, smoothness
 from ..numbers import Html, linked, made, number, say
+from ..pictures import how_far
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
 
@@ -124,10 +125,12 @@ def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
         if table.empty:
             continue
         monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))
-        shares = linked(f"{monotone.slerp:.0%}", table.drop_duplicates("hash"))
+        runs = table.drop_duplicates("hash")
+        shares = linked(f"{monotone.slerp:.0%}", runs)
+        named = ", ".join(f"{one.column} ({how_far(one)})" for one in runs.itertuples())
         lines.append(say("{}, {}: the path on the great circle passes the true views in order for {} of pairs, the straight "
                          "one for {}, and the true views themselves, reconstructed, are in order for {}. Its largest jump "
-                         "is {} of the way, a cross-fade's {}.", source, ", ".join(table.column.unique()), shares,
+                         "is {} of the way, a cross-fade's {}.", source, named, shares,
                          f"{monotone.lerp:.0%}", f"{monotone['views']:.0%}", f"{jump.slerp:.0%}", f"{jump.pixels:.0%}"))
     lines.append(say("A straight path is exactly the reconstruction of the cross-fade of the two images."))
     return lines

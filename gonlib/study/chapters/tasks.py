@@ -16,6 +16,7 @@ from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy
 from ..measures import evenly, mean_image
 from ..numbers import Html, linked, number, say
+from ..pictures import how_far
 
 POINTS = 1000  # test images whose latents are kept
 SHOWN = 8  # test images kept as pictures
@@ -101,6 +102,12 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame, converted: pd.DataFrame) ->
     return lines
 
 
+def of_data(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with columns that name their data, so that those of several stand beside each other in a table."""
+    sets = [title(vars(config), ["dataset"]) for config in runs.config]
+    return runs.assign(column=[f"{name}, {column}" for name, column in zip(sets, runs.column, strict=True)])
+
+
 def ceiling_sentences(runs: pd.DataFrame) -> list[Html]:
     """For each number of latents, the best GON's accuracy beside that of softmax regression."""
     lines = []
@@ -108,8 +115,9 @@ def ceiling_sentences(runs: pd.DataFrame) -> list[Html]:
     for column, part in ceilings.groupby("column", sort=False) if len(ceilings) else ():
         best = part.loc[part.test_accuracy.idxmax()]
         ours = linked(f"{best.test_accuracy:.1%}", part[part.hash == best.hash][:1])
-        lines.append(say("{}, {}: the best GON gets {} of the test images right; softmax regression of the same rank {}, of "
-                         "any rank {}.", best.dataset, column, ours, f"{best.ceiling:.1%}", f"{best.linear:.1%}"))
+        lines.append(say("{}, {}, {}: the best GON gets {} of the test images right; softmax regression of the same rank "
+                         "{}, of any rank {}.", title({"dataset": best.dataset}, ["dataset"]), column, how_far(best), ours,
+                         f"{best.ceiling:.1%}", f"{best.linear:.1%}"))
     return lines
 
 
