@@ -125,7 +125,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
         axis.set_visible(False)
     for axis in axes.flat[max(len(names) - per_row, 0) : len(names)]:  # the lowest that is shown, in each column
         axis.tick_params(labelbottom=True)
-        axis.set_xlabel(axes[-1, 0].get_xlabel())
+        axis.set_xlabel(axes[-1, 0].get_xlabel(), visible=True)
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
     rows = math.ceil(sum(0.6 + 0.075 * len(name) for name in lines) / fig.get_figwidth())

@@ -214,11 +214,11 @@ def below(column, lower, highers, metric="test_error", digits=2, reach=None) -> 
     return Finding(outcome, text, pd.concat([mine, *rivals.values()]))
 
 
-def models_below(runs, model, others, metric="test_error", reach=None) -> Iterator[Finding]:
+def models_below(runs, model, others, metric="test_error", digits=2, reach=None) -> Iterator[Finding]:
     """`below` for each column of an experiment: a model below other models."""
     for column, here in by_column(runs):
         rivals = {name: where(here, model=name) for name in others}
-        if found := below(column, (model, where(here, model=model)), rivals, metric, reach=reach):
+        if found := below(column, (model, where(here, model=model)), rivals, metric, digits, reach):
             yield found
 
 

@@ -21,7 +21,7 @@ def with_gap(runs: pd.DataFrame) -> pd.DataFrame:
 @rule("C8", "steps-and-gap-latents", "generalisation", says="test minus training error is smaller for GON than for AE")
 def c8(steps_and_gap_latents, generalisation):
     for runs in (steps_and_gap_latents, generalisation):
-        yield from models_below(with_gap(runs), "GON", ["AE"], "gap")
+        yield from models_below(with_gap(runs), "GON", ["AE"], "gap", digits=3)
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
