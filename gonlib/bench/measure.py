@@ -19,6 +19,7 @@ from ..runs import provenance
 from ..training.forms import arithmetic, check_device
 from .encoding import encoding
 from .goals import goals
+from .recorded import in_words
 from .steps import at_once, scaling, steps
 from .timing import COLUMNS, line
 
@@ -91,7 +92,8 @@ def measure(device):
 
 
 def just_now(device, seconds=1.0):
-    """A training step on this machine, eager, as (variant, ms, times faster than the reference): a small table."""
+    """A training step on this machine, eager, as a small table with the words of the book."""
     (rows,) = steps(device, ["conv 32/16"], (64,), seconds, compiled=())
-    names = {"variant": "variant", "ms": "ms", "times_faster_than_reference": "times faster than the reference"}
-    return pd.DataFrame(rows)[list(names)].rename(columns=names).round(2)
+    names = {"variant": "how", "ms": "milliseconds", "times_faster_than_reference": "times as fast as the reference form"}
+    table = pd.DataFrame(rows)[list(names)].rename(columns=names).round(2)
+    return table.assign(how=table.how.map(in_words))

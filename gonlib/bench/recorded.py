@@ -106,8 +106,11 @@ def plot_scaling(kind):
     rows = found[0].join(cases).dropna(subset="scale")
     rows = rows[rows["scale"].isin(SCALES)].assign(at=lambda r: r["at"].astype(int))
     panels = list(dict.fromkeys(zip(rows["scale"], rows["model"], strict=True)))
-    fig, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 2.9), layout="constrained", squeeze=False)
-    for ax, (scale, model) in zip(axes[0], panels, strict=True):
+    rows_of_two = -(-len(panels) // 2)
+    fig, axes = plt.subplots(rows_of_two, 2, figsize=(7, 2.7 * rows_of_two), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(panels):]:
+        ax.remove()
+    for ax, (scale, model) in zip(axes.flat, panels, strict=False):
         part = rows[(rows["scale"] == scale) & (rows["model"] == model)]
         for variant, curve in part.groupby("variant", sort=False):
             name = re.sub(r", (captured|eager|compiled).*", "", variant)
@@ -116,7 +119,7 @@ def plot_scaling(kind):
         ax.set(xscale="log", yscale="log", xlabel=SCALES[scale], title=model)
         ax.set_xticks(sorted(part["at"].unique()), labels=[str(x) for x in sorted(part["at"].unique())], minor=False)
         ax.minorticks_off()
-    axes[0][0].set_ylabel("ms per training step")
-    handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    fig.supylabel("milliseconds per training step", fontsize="medium")
+    handles = {label: handle for ax in axes.flat for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return fig

@@ -21,8 +21,11 @@ ROWS = {
     "C1": ("GON", "AE", "Tied AE", "1 step, detached"), "C2": ("GON", "10 steps, detached", "10 steps", "GLO"),
     "C3": ("GON", "1 step, detached"), "C4": ("GON", "10 steps"), "C5": ("GON", "1 step, detached", "10 steps, detached"),
 }
-VERBS = {"holds": "hold", "fails": "fail", "mixed": "are mixed", "undecided": "are too close to call",
-         "not yet run": "have not been run yet"}
+VERBS = {  # of one claim, of several
+    "holds": ("holds", "hold"), "fails": ("fails", "fail"), "mixed": ("is mixed", "are mixed"),
+    "undecided": ("is too close to call", "are too close to call"),
+    "not yet run": ("has not been run yet", "have not been run yet"),
+}
 
 
 def main(judgement: Judgement) -> Verdict:
@@ -39,7 +42,7 @@ def in_short(ledger: Ledger) -> list[Html]:
             told.append(say("<strong>Checked without runs</strong>, as mathematics: {}: {}.", link, one.label))
         else:
             counted[one.verdict].append(say("{}{}", link, " (so far)" if one.scope == "part" else ""))
-    return [say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict], Html(", ").join(links))
+    return [say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict][len(links) > 1], Html(", ").join(links))
             for verdict, links in counted.items() if links] + told
 
 

@@ -35,11 +35,16 @@ def learned(run) -> bool:
     return yard is not None and run.metrics["test_error"] < yard
 
 
+def only_learned(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of some runs those that have begun and learned their pictures."""
+    there = begun(runs)
+    return there[[learned(run) for run in there.run]] if len(there) else there
+
+
 def worth_showing(runs: pd.DataFrame) -> pd.DataFrame:
     """Of runs that have begun those that have learned their pictures, or all where none has."""
-    there = begun(runs)
-    good = there[[learned(run) for run in there.run]] if len(there) else there
-    return good if len(good) else there
+    good = only_learned(runs)
+    return good if len(good) else begun(runs)
 
 
 def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
@@ -68,7 +73,7 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
         named = one.run.data.get("title", one.column)  # of a variant, with its number of images
         about = ", ".join(filter(None, (named, f"{side} × {side} pixels", network([one.config]), how_far(one))))
-        beside = "" if yard is None else f" (of the mean training image: {yard:.2f})"
+        beside = "; no pictures are kept" if yard is None else f" (of the mean training image: {yard:.2f})"
         failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "
         lines.append(say("{}: {}test error {}{}.", about, failed, number(here, "test_error"), beside))
     return lines

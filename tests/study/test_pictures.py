@@ -36,6 +36,7 @@ def test_a_run_that_has_not_learned_is_said_not_to_have(runs, monkeypatch):
     for yard, titled, said in ((0.5, True, True), (1e6, False, False), (None, True, False)):
         monkeypatch.setattr(pictures, "mean_image", lambda run, yard=yard: yard)
         assert [("not learned" in title) for title, _ in pictures.gallery(runs, "images", "reconstructed")] == [titled] * 2
+        assert len(pictures.only_learned(runs)) == (yard == 1e6)
         (line,) = pictures.sentences(runs)
         assert ("has not learned" in line) == said and "8 × 8 pixels, SIREN of 2 × 8 units, at epoch 1 of 30" in line
 

@@ -90,6 +90,12 @@ def summary(smooth: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=values).rename_axis(["data", "change", "path"])
 
 
+def beside(full: pd.DataFrame, small: pd.DataFrame) -> pd.DataFrame:
+    """Recorded runs, or tables, and those small ones whose data none of them is of."""
+    return pd.concat([full, small[~small.column.isin(full.column)]]) if len(full) and len(small) else (
+        full if len(full) else small)
+
+
 def sentences(smooth: pd.DataFrame) -> list[Html]:
     """How smoothly slerp and lerp move past the true views, from the kept tables "smoothness"."""
     if smooth.empty:

@@ -80,8 +80,8 @@ def fitted_samples(model, images, n, seed=0, mode="batch", batch=64):
         return torch.cat([model.decode(part) for part in z.split(batch)]).clamp(0, 1)
 
 
-def from_a_fit(model, data, config):
-    """Samples from a normal distribution fitted to the latents: "samples", their "nearest" images, and "pixels".
+def samples_of_a_fit(model, data, config):
+    """Samples from a normal distribution fitted to the latents: "samples", their "nearest" images, and "normal-pixels".
 
     Table "shapes": `agreement` (measures.py) of these "samples", of "test images", and of "normal pixels": samples
     from a normal distribution fitted to the training images themselves, which keeps their covariance and no shapes.
@@ -92,14 +92,14 @@ def from_a_fit(model, data, config):
     sets = {"samples": samples, "test images": as_float(data.test[:n]), "normal pixels": pixels}
     shares = {name: agreement(pictures, data.train, data.train_labels) for name, pictures in sets.items()}
     copies = data.train[nearest(samples[:SHOWN], data.train)[1][:, 0]]
-    return {"samples": samples[:SHOWN], "pixels": pixels[:SHOWN], "nearest": copies, "shapes": pd.DataFrame([shares])}
+    return {"samples": samples[:SHOWN], "normal-pixels": pixels[:SHOWN], "nearest": copies, "shapes": pd.DataFrame([shares])}
 
 
 latents = Experiment("latents", "Figures 13 and 14: latents after 800 steps", models("implicit GON", "VAE", "GON"),
                      keep=distribution)
 
 
-@experiment("latents-early", "Figure 15: samples of implicit GONs stopped early", rows=("stop",), keep=from_a_fit)
+@experiment("latents-early", "Figure 15: samples of implicit GONs stopped early", rows=("stop",), keep=samples_of_a_fit)
 def early_samples(dataset, stops=(800, 8000)):
     return [({"model": "implicit GON", "stop": steps}, {"steps": steps}) for steps in stops]
 
@@ -127,7 +127,7 @@ def fitted_pictures(runs: pd.DataFrame, n=12) -> kept.Rows:
     """Pictures of the first data set: samples of each stop and the images nearest to them, and normal pixels."""
     first, rows = runs[(runs.state == "done") & (runs.seed == 0)], kept.Rows()
     for run in first[first.column == first.column.iloc[0]].itertuples() if len(first) else ():
-        for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "pixels")):
+        for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "normal-pixels")):
             rows.put(label, kept.pictures(run.run, name, n), run.run)
     rows.sort(key=lambda row: row[0] == "normal pixels")  # which are the same for all
     return rows
@@ -140,7 +140,7 @@ def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:
         return table
     means = table.groupby(["column", "row"], sort=False)[["samples", "normal pixels", "test images"]].mean()
     way = (means["samples"] - means["normal pixels"]) / (means["test images"] - means["normal pixels"])
-    return means.round(3).assign(**{"of the way": way.map("{:.0%}".format)}).rename_axis(["data", "model"])
+    return means.round(3).assign(**{"of the way": way.map("{:.0%}".format)}).rename_axis(["data", "stopped after"])
 
 
 def normality_sentences(runs: pd.DataFrame) -> list[Html]:
@@ -151,7 +151,7 @@ def normality_sentences(runs: pd.DataFrame) -> list[Html]:
         models = [name for name in here.index if name != PROJECTIONS]
         part = runs[(runs.column == column) & runs.model.isin(models)]
         told = ", ".join(f"{name} {here[name]:.3f}" for name in models)
-        lines.append(say("{}: mean departure from normal {}; random projections of the pixels {:.3f}.{}", column,
+        lines.append(say("{}: mean departure from normal: {}; random projections of the pixels {:.3f}.{}", column,
                          linked(told, part), here[PROJECTIONS], _gon_and_vae(here)))
     return lines
 
@@ -195,10 +195,16 @@ def take_away(runs: pd.DataFrame) -> list[Html]:
         return [say("Nothing has been measured.")]
     means = table.groupby("model").departure.mean()
     nearer = [name for name in means.index if name != PROJECTIONS and means[name] < means[PROJECTIONS]]
-    told = f"Nearer to normal than random sums of pixels: {', '.join(nearer)}" if nearer else (
+    told = f"Latents nearer to normal than random sums of pixels are those of {_listed(nearer)}" if nearer else (
         "No model's latents are nearer to normal than random sums of pixels")
     return [say("{}. Such sums are near normal by themselves, so a histogram that looks normal is no evidence that a model "
                 "has learned it: compare with random sums.", told)]
+
+
+def _listed(names):
+    """Names as a sentence has them: the VAE, the GON and the implicit GON."""
+    *first, last = [f"the {name}" for name in names]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 @rule("C19", "latents", says="the implicit GON's latents have a mean |skewness| under 0.5 and |excess kurtosis| under 1, "

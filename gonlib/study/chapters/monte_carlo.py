@@ -127,7 +127,7 @@ def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
 def noise_sentences(noise: pd.DataFrame) -> list[Html]:
     """What the largest shares do to latents and pictures, from `noise_of`."""
     return [say("From a share of {} of the coordinates, a latent's variance is {} of its squared length (predicted: {}); "
-                "the test error of a model trained on all of them grows from {} to {}.", f"{row.fraction:.2g}",
+                "the test error of a model trained on all of them grows from {} to {}.", f"{row.fraction:g}",
                 linked(f"{row.variance:.3g}", noise[:1]),
                 f"{row.predicted:.3g}", f"{row.full_error:.2f}", f"{row.error:.2f}")
             for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]

@@ -105,13 +105,13 @@ def test_what_is_kept_of_latents(tmp_path, changes):
 
 def test_what_is_kept_of_a_fit(tmp_path):
     run = run_of(tmp_path, decoder="siren")
-    kept.keep(run, latents.from_a_fit)
+    kept.keep(run, latents.samples_of_a_fit)
     runs = pd.DataFrame([{"column": "digits", "row": row, "seed": 0, "state": "growing", "steps": 2, "run": run}
                          for row in ("800 steps", "3,200 steps")])
     assert list(latents.stops(runs).row) == ["2 steps"]  # neither stop is reached: one row, which says how far it is
     shares = kept.table(run, "shapes").iloc[0]
     assert 0.1 <= shares["samples"] <= 1 and shares["test images"] > 0.4
-    assert kept.pictures(run, "samples").shape == (16, 1, 8, 8)
+    assert kept.pictures(run, "samples").shape == kept.pictures(run, "normal-pixels").shape == (16, 1, 8, 8)
 
 
 @pytest.mark.parametrize("name", ["samples", "samples-9a", "samples-9b"])
