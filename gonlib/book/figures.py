@@ -113,7 +113,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
             axis.label_outer()
         elif axis not in axes[:, 0]:
             axis.set_ylabel("")
-    ends = curves.groupby(panel).epoch.max()
+    ends = curves.groupby(panel)[options.get("x", "epoch")].max()
     if options.get("x", "epoch") == "epoch" and ends.max() >= 10 * ends.min():  # runs grow: some have only begun
         for axis in axes.flat:
             axis.set_xscale("log")
