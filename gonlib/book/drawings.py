@@ -165,7 +165,7 @@ def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "G
 
 def plot_further(further):
     """What further steps at evaluation do to the error and the latents (figure 2): from `steps_and_gap.further`."""
-    names = {"relative": "error, of that of one step", "moved": "moved"}
+    names = {"relative": "error over that of one step", "moved": "way moved"}
     both = further[further.steps > 1].rename(columns=names).melt(["row", "seed", "hash", "steps"], list(names.values()))
     fig = plot_panels(both, "variable", x="steps", y="value", label="", share=False, log=False)
     for axis in fig.axes:

@@ -115,7 +115,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
             axis.label_outer()
         elif axis not in axes[:, 0]:
             axis.set_ylabel("")
-    ends = curves.groupby(panel).epoch.max()
+    ends = curves.groupby(panel)[options.get("x", "epoch")].max()
     if options.get("x", "epoch") == "epoch" and ends.max() >= 10 * ends.min():  # runs grow: some have only begun
         for axis in axes.flat:
             axis.set_xscale("log")
@@ -127,7 +127,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
         axis.set_visible(False)
     for axis in axes.flat[max(len(names) - per_row, 0) : len(names)]:  # the lowest that is shown, in each column
         axis.tick_params(labelbottom=True)
-        axis.set_xlabel(axes[-1, 0].get_xlabel())
+        axis.set_xlabel(axes[-1, 0].get_xlabel(), visible=True)
     for axis in axes.flat[: len(names)]:
         axis.get_legend().remove()
     rows = math.ceil(sum(0.6 + 0.075 * len(name) for name in lines) / fig.get_figwidth())

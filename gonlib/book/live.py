@@ -91,7 +91,7 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
     caption = ("What you draw is encoded and decoded in this page, by a GON with "
                f"{gon.config.latents} latents and {_made_by(gon)}.")
     if detached:
-        caption += f" The detached model: {_made_by(detached)}."
+        caption += f" The one trained detached has {_made_by(detached)}."
     alt = "A hand-written three, its residual at the origin, its latent as bars, and the picture the latent decodes to"
     return _element("gon-draw", data, stills.draw(models["GON"], starts[3:4]), alt, caption)
 

@@ -21,6 +21,16 @@ def test_activations_are_drawn_with_their_second_derivatives():
     plt.close(fig)
 
 
+def test_further_steps_are_drawn_over_steps_not_epochs():
+    steps = [1, 2, 5, 50]
+    table = pd.DataFrame({"row": "GON", "seed": 0, "hash": "a", "steps": steps, "relative": [1, 0.9, 0.8, 0.7],
+                          "moved": [1, 1e-3, 1e-2, 0.1]})
+    fig = drawings.plot_further(table)
+    assert [axis.get_xlabel() for axis in fig.axes] == ["steps at evaluation"] * 2
+    assert list(fig.axes[0].lines[0].get_xdata()) == steps[1:]
+    plt.close(fig)
+
+
 def test_a_figure_of_runs_links_to_their_card():
     """Those that there are; given by name, in a frame, or with the pictures that they kept."""
     frame = pd.DataFrame({"hash": ["a", "b", "a"], "run": ["there", None, "there"]})
