@@ -125,7 +125,8 @@ def _join(run: Run, mine: Run, further: bool) -> None:
     own = {row["step"]: set(row) for row in long.recorded.to_dict("records")} | {long.reached.steps: set(long.end)}
     journal.add_beside(here, [row for r in (mine, run) for look, row in journal.rows_with_looks(r)
                               if look != USUAL or _errors(row) - own.get(row["step"], set())])
-    if run.all_snapshots > mine.all_snapshots:
+    as_many = run.all_snapshots == mine.all_snapshots > 0
+    if run.all_snapshots > mine.all_snapshots or (further and as_many):  # with the times of the history that stays
         for name in (SNAPSHOTS, "snapshots.csv"):
             os.replace(new / name, here / name)
     if (new / KEPT).is_file() and (here / KEPT).is_file():
