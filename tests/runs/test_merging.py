@@ -50,6 +50,16 @@ def tree(store):
     return found
 
 
+def test_snapshots_have_the_times_of_the_history_that_stays(stores, tmp_path):
+    further = Store(tmp_path / "further")
+    run = further.run(TINY.replace(snapshots=True, epochs=9, steps=15))  # with as many snapshots
+    here = copied(stores["with pictures"], tmp_path / "here")
+    assert (run.folder / "snapshots.csv").read_text() != (here.root / TINY.hash / "snapshots.csv").read_text()
+    times = (run.folder / "snapshots.csv").read_text()
+    assert here.merge(further.root).grown == [TINY.hash]
+    assert (here.root / TINY.hash / "snapshots.csv").read_text() == times
+
+
 def test_the_longer_history_takes_the_shorter_one_s_place(stores, tmp_path):
     here = copied(stores["a short one"], tmp_path / "here")
     report = here.merge(stores["the longest"].root)
