@@ -147,7 +147,7 @@ def test_a_drawn_digit_is_encoded_and_decoded_as_by_the_library(runs, show):
         if i == 0:
             assert float(browser.evaluate("document.querySelector('.live > *').find('.error').value")) == pytest.approx(
                 (picture - x.flatten()).square().sum().item(), abs=0.2)
-    assert np.abs(numbers(browser, "it.views[0].picture") - before).max() > 0.01
+    assert np.abs(numbers(browser, "it.views[0].picture") - before).max() > 0.003  # of a network that is hardly trained
 
 
 @needs_chromium

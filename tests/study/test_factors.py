@@ -8,7 +8,7 @@ import pytest
 from study.fake_runs import FakeRun
 
 from gonlib.errors import UserError
-from gonlib.study import judging, ledger, registry
+from gonlib.study import judging, ledger, pictures, registry
 from gonlib.study.ledger import RULES, judge
 from gonlib.study.profiles import load_profile
 from gonlib.study.registry import CHAPTERS, EXPERIMENTS
@@ -36,7 +36,7 @@ def finished(name, rename=False):
     runs = planned(name)
     order = pd.Series(range(len(runs)))
     metrics = {key: 1.0 + order % 7 + order % 3 for key in ("test_error", "train_error", "test_bits", "test_accuracy",
-                                                            "parameters", "reconstruct_seconds")}
+                                                            "parameters", "reconstruct_seconds", "steps")}
     history = pd.DataFrame({"test_error": [3.0, 2.0]})
     runs = runs.assign(state="done", run=[FakeRun(shots=SHOTS, history=history) for _ in order], **metrics)
     return runs.assign(row=[f"row {i}" for i in runs.row.astype("category").cat.codes],
@@ -52,7 +52,8 @@ class Nothing:
 
 @pytest.fixture(autouse=True)
 def tables(monkeypatch):
-    """Every run keeps every table."""
+    """Every run has learned its pictures and keeps every table."""
+    monkeypatch.setattr(pictures, "learned", lambda run: True)
 
     def collected(runs, name):
         parts = [pd.DataFrame(TABLES[name]).assign(**{key: run[key] for key in ("hash", "row", "column")})
