@@ -101,7 +101,7 @@ def _name_ends(ax, ends, palette, apart=12):
 def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     """`plot_curves` for each value of the column `panel`, by default on one scale, one legend; returns the figure.
 
-    Epochs are on a logarithmic scale where one panel has ten times as many as another.
+    Epochs are on a logarithmic scale where one curve has ten times as many as another.
     """
     names = list(dict.fromkeys(curves[panel]))
     per_row = per_row or (2 if len(names) in (2, 4) else min(3, len(names)))
@@ -115,7 +115,7 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
             axis.label_outer()
         elif axis not in axes[:, 0]:
             axis.set_ylabel("")
-    ends = curves.groupby(panel)[options.get("x", "epoch")].max()
+    ends = curves.groupby([panel, options.get("hue", "row")])[options.get("x", "epoch")].max()
     if options.get("x", "epoch") == "epoch" and ends.max() >= 10 * ends.min():  # runs grow: some have only begun
         for axis in axes.flat:
             axis.set_xscale("log")
