@@ -10,7 +10,7 @@ from ..runs import kept
 from ..runs.run import Run
 from ..study import registry
 from ..study.judging import compare, done, where
-from ..study.ledger import VERDICTS, WORDS, Verdict, judge_all
+from ..study.ledger import OPEN, VERDICTS, WORDS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
 from ..study.numbers import Html, linked, number, say
 from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2, TOPICS
@@ -39,7 +39,7 @@ def tiles() -> Html:
 def _in_short(verdict: Verdict) -> str:
     """The verdict in a word or two."""
     word = WORDS.get(verdict.verdict, verdict.verdict)
-    if verdict.verdict == "not yet run" or verdict.scope == "exact":
+    if verdict.verdict in OPEN or verdict.scope == "exact":
         return word
     return f"{word} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
 
