@@ -60,7 +60,7 @@ def missing(name):
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
     (normalisation.eps_sentences, "batch-normalisation-eps"), (origins.sentences, "origins"), (samples.measured, "samples"),
     (table2.winners, "table2"), (table2.distance_sentence, "table2"), (table1.pictured, "table1"), (table1.costs, "table1"),
-    (table1.ratio_sentences, "table1"),
+    (table1.ratio_sentences, "table1"), (table1.paired_sentences, "table1"),
     (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
@@ -150,6 +150,16 @@ def test_architectures_are_compared_at_the_epoch_that_all_have():
     findings = architectures.c16.judge(missing("architectures-spatial"), runs, runs[:0])
     (judged,) = (finding for finding in findings if finding)
     assert judged.outcome == "undecided" and "with 64 filters 2" in text(judged.text)  # at epoch 5 it would be 0.5
+
+
+def test_rows_of_table_1_are_compared_seed_by_seed():
+    """What a seed does to all rows, here 1.0 from one to the next, is no difference between them."""
+    runs = table({("GON", "digits"): 3.0, ("AE", "digits"): 3.5, ("Tied AE", "digits"): 2.9}, spread=1.0)
+    runs.loc[runs.model == "AE", "test_error"] += [0.1, -0.1, 0.0]
+    (line,) = table1.paired_sentences(runs)
+    assert text(line).startswith("digits, error less the GON's with the same seed: AE +0.50 ± 0.06, p ")
+    assert text(line).endswith("; Tied AE -0.10 ± 0.00.")
+    assert not table1.paired_sentences(runs[runs.seed == 0])  # one seed has no standard error
 
 
 def test_the_range_of_errors_with_noise():
