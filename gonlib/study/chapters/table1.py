@@ -42,9 +42,10 @@ def paired_sentences(runs: pd.DataFrame) -> list[Html]:
     lines = []
     for column, here in by_column(done(runs, "test_error")):
         gon, told = where(here, model="GON"), []
-        for name in SEVEN[1:]:
+        for name in SEVEN[1:] if len(gon) else ():
             other = where(here, model=name)
-            if len(gon) and len(other) and (found := compare(by_seed(gon, "test_error"), by_seed(other, "test_error"))).paired:
+            found = compare(by_seed(gon, "test_error"), by_seed(other, "test_error")) if len(other) else None
+            if found and found.paired:
                 sure = "" if found.p is None else f", p {found.p:.2g}"
                 gap = linked(f"{found.difference:+.2f} ± {found.standard_error:.2f}", pd.concat([gon, other]))
                 told.append(say("{} {}{}", name.replace(",", ""), gap, sure))
