@@ -28,6 +28,12 @@ def say(template: str, *values) -> Html:
     return Html(template).format(*values)
 
 
+def listed(names) -> str:
+    """Names as a sentence has them: "a", "a and b", "a, b and c"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def prose(lines) -> Html:
     """Sentences as paragraphs of a page; several that belong together as a list."""
     lines = list(lines)

@@ -11,7 +11,7 @@ from .. import judging
 from ..experiment import Experiment, experiment, models, title
 from ..judging import MARKS, Finding, by_column, graded, rule, where
 from ..measures import agreement, nearest
-from ..numbers import Html, linked, say
+from ..numbers import Html, linked, listed, say
 from ..pictures import begun
 
 IMAGES = 2000  # images that are encoded, and samples that are measured
@@ -195,16 +195,11 @@ def take_away(runs: pd.DataFrame) -> list[Html]:
         return [say("Nothing has been measured.")]
     means = table.groupby("model").departure.mean()
     nearer = [name for name in means.index if name != PROJECTIONS and means[name] < means[PROJECTIONS]]
-    told = f"Latents nearer to normal than random sums of pixels are those of {_listed(nearer)}" if nearer else (
+    those = listed([f"the {name}" for name in nearer]) if nearer else ""
+    told = f"Latents nearer to normal than random sums of pixels are those of {those}" if nearer else (
         "No model's latents are nearer to normal than random sums of pixels")
     return [say("{}. Such sums are near normal by themselves, so a histogram that looks normal is no evidence that a model "
                 "has learned it: compare with random sums.", told)]
-
-
-def _listed(names):
-    """Names as a sentence has them: the VAE, the GON and the implicit GON."""
-    *first, last = [f"the {name}" for name in names]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 @rule("C19", "latents", says="the implicit GON's latents have a mean |skewness| under 0.5 and |excess kurtosis| under 1, "
