@@ -54,8 +54,9 @@ def sentences() -> list[Html]:
         for model in ("AE", "1 step, detached"):
             theirs, papers = (final(name, model) / final(name, "GON"), TABLE1[model][name][0] / TABLE1["GON"][name][0])
             told.append(say("{} {} times (in the paper {})", model.replace(",", ""), f"{theirs:.2f}", f"{papers:.2f}"))
-        lines.append(say("{}, at epoch 500: GON {}, which the paper has at {}; {}.", DATASETS[name], f"{final(name, 'GON'):.2f}",
-                         f"{TABLE1['GON'][name][0]:.2f}", Html("; ").join(told)))
+        gons = f"{final(name, 'GON'):.2f}", f"{TABLE1['GON'][name][0]:.2f}"
+        lines.append(say("{}, at epoch 500: GON {}, which the paper has at {}; {}.", DATASETS[name], *gons,
+                         Html("; ").join(told)))
     return lines
 
 
@@ -63,6 +64,6 @@ def conclusion() -> Html:
     """In one sentence who is ahead after 500 epochs, and by how much in the paper."""
     names = [name for name in errors().dataset.unique() if final(name, "AE") < final(name, "GON")]
     papers = [TABLE1["AE"][name][0] / TABLE1["GON"][name][0] for name in names]
-    return say("An independent replication that went to 500 epochs has the autoencoder slightly ahead on {}; the paper's has "
-               "{} to {} times the GON's error there.", listed([DATASETS[name] for name in names]), f"{min(papers):.1f}",
+    return say("An independent replication that went to 500 epochs has the autoencoder slightly ahead on {}; the paper's "
+               "has {} to {} times the GON's error there.", listed([DATASETS[name] for name in names]), f"{min(papers):.1f}",
                f"{max(papers):.1f}")
