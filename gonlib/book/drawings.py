@@ -103,7 +103,7 @@ def grid_of_errors(runs, metric="test_error"):
 
 def plot_replication(recorded, model="AE"):
     """A model's error over the GON's at each epoch, recorded and in the replication, a panel per data set; the figure."""
-    fig = plot_panels(over_the_gon(recorded, model), y="ratio", label=f"error of {model} over the GON's")
+    fig = plot_panels(over_the_gon(recorded, model), y="ratio", label=f"{model}'s error / GON's", log=False)
     for axis in fig.axes:
         axis.axhline(1, color="0.5", ls=":", lw=1)
     remember(fig, where(recorded, model=("GON", model)))

@@ -41,9 +41,10 @@ def over_the_gon(recorded: pd.DataFrame, model: str = "AE") -> pd.DataFrame:
             table = found.pivot_table(index=["dataset", "epoch"], columns="model", values="test_error")
             ratio = (table[model] / table["GON"]).dropna().rename("ratio").reset_index()
             parts.append(ratio[ratio.dataset.isin(errors().dataset)].assign(row=name))
-    together = pd.concat(parts, ignore_index=True)
-    named = together.assign(column=together.dataset.map(DATASETS))
-    return named[named.ratio > 0]
+    together = pd.concat(parts)
+    order = list(DATASETS)  # of the panels
+    together = together.sort_values("dataset", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
+    return together.assign(column=together.dataset.map(DATASETS))
 
 
 def sentences() -> list[Html]:
