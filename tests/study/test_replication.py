@@ -27,3 +27,8 @@ def test_what_it_says_in_words():
     text = BeautifulSoup(replication.conclusion(), "html.parser").text
     assert text.startswith("An independent replication") and "1.3 to 3.2 times" in text and "COIL-20" not in text
     assert len(replication.sentences()) == 4
+
+
+def test_its_bounds_are_bits_of_a_bernoulli():
+    lines = [BeautifulSoup(line, "html.parser").text for line in replication.variational()]
+    assert lines[0] == "MNIST: VGON 0.211, VAE 0.198 bits/dim (the paper: VGON 1.06, VAE 1.15)." and len(lines) == 3
