@@ -7,7 +7,7 @@ from ...data import as_float
 from ...runs import kept
 from .. import paper, races
 from ..experiment import experiment
-from ..judging import MARKS, Finding, below, by_column, compare, done, graded, models_below, rule, where
+from ..judging import MARKS, Finding, below, by_column, by_seed, compare, done, graded, models_below, rule, where
 from ..measures import evenly
 from ..numbers import Html, linked, listed, number, reached, say, span, with_claim
 
@@ -35,6 +35,23 @@ def table1(dataset, models=SEVEN, fit_steps=100):
 @experiment("glo-steps", "GLO: how long the latents of unseen images are fitted", rows=("model", "free_steps"))
 def glo_steps(dataset, fits=(100, 500, 2000)):
     return [{"model": "GLO", "free_steps": steps} for steps in fits]
+
+
+def paired_sentences(runs: pd.DataFrame) -> list[Html]:
+    """For each data set how far the other rows' errors are from the GON's, seed by seed, with the standard error."""
+    lines = []
+    for column, here in by_column(done(runs, "test_error")):
+        gon, told = where(here, model="GON"), []
+        for name in SEVEN[1:] if len(gon) else ():
+            other = where(here, model=name)
+            found = compare(by_seed(gon, "test_error"), by_seed(other, "test_error")) if len(other) else None
+            if found and found.paired:
+                sure = "" if found.p is None else f", p {found.p:.2g}"
+                gap = linked(f"{found.difference:+.2f} ± {found.standard_error:.2f}", pd.concat([gon, other]))
+                told.append(say("{} {}{}", name.replace(",", ""), gap, sure))
+        if told:
+            lines.append(say("{}, error less the GON's with the same seed: {}.", column, Html("; ").join(told)))
+    return lines
 
 
 @rule("C1", "table1", "settings-length", says="GON's error is below that of AE, tied AE and 1 step detached on every "

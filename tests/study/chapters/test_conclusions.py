@@ -61,7 +61,7 @@ def missing(name):
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
     (normalisation.eps_sentences, "batch-normalisation-eps"), (origins.sentences, "origins"), (samples.measured, "samples"),
     (table2.winners, "table2"), (table2.distance_sentence, "table2"), (table1.pictured, "table1"), (table1.costs, "table1"),
-    (table1.ratio_sentences, "table1"),
+    (table1.ratio_sentences, "table1"), (table1.paired_sentences, "table1"),
     (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
@@ -158,6 +158,16 @@ def test_architectures_are_compared_at_the_epoch_that_all_have():
     assert judged.outcome == "undecided" and "with 64 filters 2" in text(judged.text)  # at epoch 5 it would be 0.5
 
 
+def test_rows_of_table_1_are_compared_seed_by_seed():
+    """What a seed does to all rows, here 1.0 from one to the next, is no difference between them."""
+    runs = table({("GON", "digits"): 3.0, ("AE", "digits"): 3.5, ("Tied AE", "digits"): 2.9}, spread=1.0)
+    runs.loc[runs.model == "AE", "test_error"] += [0.1, -0.1, 0.0]
+    (line,) = table1.paired_sentences(runs)
+    assert text(line).startswith("digits, error less the GON's with the same seed: AE +0.50 ± 0.06, p ")
+    assert text(line).endswith("; Tied AE -0.10 ± 0.00.")
+    assert not table1.paired_sentences(runs[runs.seed == 0])  # one seed has no standard error
+
+
 def test_the_range_of_errors_with_noise():
     values = {("-grad", 0.0, "digits"): 1.0, ("-grad", 1.0, "digits"): 2.0, ("z0 - grad", 0.0, "digits"): 1.0,
               ("z0 - grad", 1.0, "digits"): 3.0}
@@ -227,12 +237,19 @@ def test_table_2_says_who_is_ahead():
     assert paper.startswith("The paper:") and likelihood.startswith("The paper's values lie between 1.06 and 5.94.")
 
 
+class Followed(FakeRun):
+    """A run that is still growing."""
+
+    def at(self, epoch):
+        return self
+
+
 def test_table_1_says_who_is_lowest_and_whether_that_lasts():
     values = {("GON", "mnist"): 1.0, ("AE", "mnist"): 2.0, ("1 step, detached", "mnist"): 4.0, ("GON", "coil20"): 2.0,
               ("Tied AE", "coil20"): 1.5, ("10 steps, detached", "coil20"): 1.0}
     runs = table(values, spread=0.0, seeds=1).assign(factors=[("model",)] * 6, asked=[500, 500, 500, 900, 900, 900])
     falling = {"GON": [3.0, 1.0], "AE": [4.0, 0.5]}
-    runs["run"] = [FakeRun(history=pd.DataFrame({"epoch": [1, 500], "test_error": falling.get(model, [9.0, 9.0])}))
+    runs["run"] = [Followed(history=pd.DataFrame({"epoch": [1, 500], "test_error": falling.get(model, [9.0, 9.0])}))
                    for model in runs.model]
     lowest, paper, of_all, leaders = (text(line) for line in table1.in_short(runs, runs))
     assert lowest == ("Of the four single-step rules, the lowest error is the GON's on MNIST (1.00; AE 2.00); the Tied AE's "
