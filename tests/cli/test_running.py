@@ -125,7 +125,7 @@ def test_an_impossible_configuration_holds_up_only_itself(here, call, states, mo
 
 
 @pytest.mark.parametrize("fault", [MemoryError("Unable to allocate 9 TiB"), torch.OutOfMemoryError("CUDA out of memory."),
-                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8796093022208 bytes")])
+                                   RuntimeError("DefaultCPUAllocator: can't allocate memory: 8796093022208 bytes")])
 def test_a_run_too_large_for_the_memory_holds_up_only_itself(here, call, monkeypatch, fault):
     train = loop.train
 
