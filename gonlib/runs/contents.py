@@ -61,9 +61,9 @@ def in_order(names: list[Path]) -> list[Path]:
 # --- what JSON holds
 
 
-def whole(least: int = 0, most: int = 2**53) -> Callable[[Any], bool]:
+def whole(least: int = 0) -> Callable[[Any], bool]:
     """A check for whole numbers."""
-    return lambda value: type(value) is int and least <= value <= most
+    return lambda value: type(value) is int and least <= value <= 2**53
 
 
 def _number(value: Any) -> bool:
@@ -230,9 +230,9 @@ KEPT_NEEDED = {
     "diversity": ("spread", "novelty", "variety"), "histogram": ("left", "latents", "random projections"),
     "latent-noise": ("fraction", "variance", "predicted", "error", "full_error"), "mean-image": ("error",),
     "normality": ("mean", "sd", "skewness", "excess", "p", "departure", "kind"), "points": ("z1", "z2", "label", "named"),
-    "scores": ("method", "psnr", "size"), "shapes": ("samples", "test images", "normal pixels"),
-    "smoothness": ("path", "monotone", "largest_jump", "off_path"), "steps": ("steps", "error", "moved"),
-    "yardsticks": ("pca_error", "numbers"),
+    "scores": ("method", "psnr", "size", "images"), "shapes": ("samples", "test images", "normal pixels"),
+    "smoothness": ("path", "change", "pairs", "monotone", "largest_jump", "off_path"),
+    "steps": ("steps", "error", "moved"), "yardsticks": ("pca_error", "numbers"),
 }
 KEPT_TEXTS = ("method", "kind", "path", "change")
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from .. import files
 from ..errors import UserError, from_system, printable
-from .contents import in_order
+from . import contents
 
 MANIFEST = "manifest.json"
 KINDS: dict[str, Callable[[Any], contextlib.AbstractContextManager[Any]]] = {
@@ -33,12 +33,12 @@ KINDS: dict[str, Callable[[Any], contextlib.AbstractContextManager[Any]]] = {
     ".tar.xz": lambda file: lzma.open(file, "wb")}  # noqa: SIM115
 KINDS |= {".tgz": KINDS[".tar.gz"], ".txz": KINDS[".tar.xz"]}
 COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ", lzma.open), (b"BZh", bz2.open))
-PLAIN = re.compile(r"[0-9a-f]{16}(\.partial)?/\w[\w.-]{0,200}", re.ASCII)  # a file of a run
+PLAIN = re.compile(rf"[0-9a-f]{{16}}(\.partial)?/{contents.PLAIN.pattern}", re.ASCII)  # a file of a run
 FOLDERS = re.compile(r"\A(\./)*(\w[\w .-]*/)*?(?=[0-9a-f]{16}(\.partial)?/|manifest\.json$)", re.ASCII)  # may lie in these
 DESKTOP = re.compile(r"(\.DS_Store|\._.*|Thumbs\.db|desktop\.ini|__MACOSX)")  # what file managers leave everywhere
 MEGABYTE = 2**20
-LARGEST = {".safetensors": 16 * 1024 * MEGABYTE}  # weights and checkpoints; tables, texts and pictures:
-LARGEST_TEXT, MOST_MEMBERS = 64 * MEGABYTE, 100_000
+LARGEST = {".safetensors": 16 * 1024 * MEGABYTE}  # weights and checkpoints; others: contents.LARGEST
+MOST_MEMBERS = 100_000
 WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 FAULTS = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, struct.error, ValueError,
           OverflowError, MemoryError, RecursionError)
@@ -161,7 +161,7 @@ def _copy_folder(other, into, wanted):
             copied.refused.append(run.name)
             continue
         try:
-            for path in in_order(list(run.iterdir())):
+            for path in contents.in_order(list(run.iterdir())):
                 name = f"{run.name}/{path.name}"
                 if DESKTOP.fullmatch(path.name) or not wanted(name):
                     continue
@@ -182,7 +182,7 @@ def _copy_folder(other, into, wanted):
 
 def _fits(name, size):
     """Whether this is the name of a run's file, and not more than such a file holds."""
-    return bool(PLAIN.fullmatch(name)) and 0 <= size <= LARGEST.get(Path(name).suffix, LARGEST_TEXT)
+    return bool(PLAIN.fullmatch(name)) and 0 <= size <= LARGEST.get(Path(name).suffix, contents.LARGEST)
 
 
 def _copy_pack(path, into, wanted):
@@ -216,7 +216,7 @@ def _contents(tar):
         if member.isdir() or _passed_over(member.name):
             continue
         plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
-        if plain and name == MANIFEST and listed is None and member.size <= LARGEST_TEXT:
+        if plain and name == MANIFEST and listed is None and member.size <= contents.LARGEST:
             listed = _manifest(tar.extractfile(member))
         elif plain and name not in members and _fits(name, member.size):
             members[name] = member
@@ -243,7 +243,7 @@ def _members(tar):
     words = 0  # in the headers, which tarfile keeps in memory
     for number, member in enumerate(tar, 1):
         words += len(member.name) + len(member.linkname) + sum(len(k) + len(v) for k, v in member.pax_headers.items())
-        if number > MOST_MEMBERS or words > LARGEST_TEXT or not 0 <= member.size <= LARGEST[".safetensors"]:
+        if number > MOST_MEMBERS or words > contents.LARGEST or not 0 <= member.size <= LARGEST[".safetensors"]:
             raise tarfile.ReadError("it claims more than a run store holds")
         yield member
     tar.fileobj.seek(tar.offset)

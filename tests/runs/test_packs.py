@@ -270,7 +270,7 @@ def test_whatever_a_tar_holds_nothing_gets_out_and_nothing_but_a_sentence_is_rai
 def test_headers_and_manifests_have_a_measure(store, tmp_path, monkeypatch):
     packs.pack(tmp_path / "a.tar", entries(store))
     assert taken(tmp_path / "a.tar", tmp_path)[0] == content(store)
-    monkeypatch.setattr(packs, "LARGEST_TEXT", 300)
+    monkeypatch.setattr(packs.contents, "LARGEST", 300)
     refused = taken(tmp_path / "a.tar", tmp_path)[1].refused
     assert "manifest.json" in refused
     long = make(tmp_path / "long.tar", *((f"{i}" + "x" * 150, b"", {}) for i in range(3)))

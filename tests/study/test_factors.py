@@ -8,6 +8,7 @@ import pytest
 from study.fake_runs import FakeRun
 
 from gonlib.errors import UserError
+from gonlib.runs.contents import KEPT_NEEDED
 from gonlib.study import judging, ledger, pictures, registry
 from gonlib.study.ledger import RULES, judge
 from gonlib.study.profiles import load_profile
@@ -56,6 +57,7 @@ def tables(monkeypatch):
     monkeypatch.setattr(pictures, "learned", lambda run: True)
 
     def collected(runs, name):
+        assert set(TABLES[name][0]) <= set(KEPT_NEEDED[name])  # which every kept table is known to have
         parts = [pd.DataFrame(TABLES[name]).assign(**{key: run[key] for key in ("hash", "row", "column")})
                  for _, run in runs.iterrows()]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
