@@ -69,6 +69,7 @@ def shortened(text: str, longest: int = 200) -> str:
     return f"{text[: longest // 2]} ... ({len(text):,} characters) ... {text[-longest // 4 :]}"
 
 
-def printable(text: str) -> str:
-    """A name from elsewhere as it can be printed anywhere: what is no printable character is written as an escape."""
+def printable(name: object) -> str:
+    """A name or path from elsewhere as it can be printed anywhere: no character but printable ones and escapes."""
+    text = str(name)
     return shortened(text if text.isprintable() else ascii(text)[1:-1])

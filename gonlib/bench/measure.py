@@ -51,7 +51,7 @@ def main(args):
 def _places(args):
     """Where the table is to be written, its folder made; `UserError` before minutes are spent if it cannot be."""
     if args.out.suffix != ".csv" or args.out.is_dir():
-        raise UserError(f"--out is a file whose name ends in .csv, not {printable(str(args.out))}: beside it comes a .json.")
+        raise UserError(f"--out is a file whose name ends in .csv, not {printable(args.out)}: beside it comes a .json.")
     places = [args.out]
     if args.record:
         root = provenance.repository_root() or Path.cwd()

@@ -54,6 +54,16 @@ class Dataset:
     title: str = ""
     complete: bool = True
 
+    def __post_init__(self) -> None:
+        shape = self.train.shape[1:]
+        for part, images, labels in (("train", self.train, self.train_labels), ("test", self.test, self.test_labels)):
+            if images.dtype != torch.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != shape:
+                raise UserError(f"the {part} images of a data set must be a uint8 tensor (n, C, H, W), at least one, all "
+                                f"of one size, not {images.dtype} {tuple(images.shape)}.")
+            if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or labels.min() < 0:
+                raise UserError(f"the {part} labels of a data set must be int64, from 0, one for each of {len(images):,} "
+                                f"images; they are {labels.dtype} {tuple(labels.shape)}.")
+
     @property
     def channels(self) -> int:
         """1 (grey) or 3 (colour)."""
@@ -114,12 +124,12 @@ def load(name: str, size: int = 32, train_images: int = 0, test_images: int = 0,
     return _load(name, size, (train_images, test_images), str(device), path, _stamps(name, path))
 
 
-def fingerprint(name: str, root: str | Path | None = None) -> str:
+def fingerprint(name: str) -> str:
     """What changes whenever the files of a data set do, found without reading them; "" if it has none yet.
 
     It is made of their names, sizes and times. The same data elsewhere have another fingerprint, but the same checksum.
     """
-    path = _place(name, root)
+    path = _place(name, None)
     if not path or not (name.startswith("folder:") or exists(path)):
         return ""
     return hashlib.sha256(repr(_stamps(name, path)).encode("utf-8", "surrogateescape")).hexdigest()[:16]

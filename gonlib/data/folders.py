@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .builtin import Arrays
 from .images import square
-from .paths import described, printable, unreadable
+from .paths import described, unreadable
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import TypeGuard
 
-from ..errors import UserError
+from ..errors import UserError, printable
 
 
 def data_root() -> Path:
@@ -26,12 +26,6 @@ def user_path(path: str | Path) -> Path:
 def prepared_path(name: str, root: Path | None = None) -> Path:
     """Where the prepared file of an official set or a variant lies."""
     return (root or data_root()) / "prepared" / f"{name}.npz"
-
-
-def printable(path: object) -> str:
-    """A path as text that any file or terminal takes: bytes that are no UTF-8 and control characters replaced."""
-    text = os.fsencode(str(path)).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def described(fault: BaseException) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import unknown
+from ..errors import printable, unknown
 from . import builtin, official
 from .builtin import Arrays
-from .paths import data_root, prepared_path, printable, user_path
+from .paths import data_root, prepared_path, user_path
 
 VARIANT = re.compile(r"(?P<name>[a-z0-9_]+)@(?P<variant>[A-Za-z0-9][A-Za-z0-9._-]*)")
 WORDS = {"jpeg": "from JPEG copies"}  # what the name of a variant means, where it is no plain word

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .decoders import ConvDecoder, ImplicitDecoder
+from .inference import InferenceRule
+from .likelihoods import LIKELIHOODS
+from .tasks import TASKS, Task
+
 if TYPE_CHECKING:
     from .model import Model
 
@@ -35,13 +40,32 @@ def images(x: Tensor, model: "Model", values: bool = False) -> Tensor:
     return x
 
 
-def parts(decoder: nn.Module, k: int, image: Sequence[int]) -> None:
-    """Raise ValueError unless a model can be made of these: a module, a number of latents, a shape (C, H, W)."""
+def parts(decoder: nn.Module, k: int, likelihood: str, image: Sequence[int], rule: InferenceRule, task: Task,
+          fractions: tuple[float, float]) -> None:
+    """Raise ValueError unless a model can be made of these parts; see `Model`."""
     if not isinstance(decoder, nn.Module):
         raise ValueError(f"the decoder must be a torch.nn.Module, not {type(decoder).__name__}")
     count("latents", k)
-    if len(image) != 3 or not all(isinstance(side, int) and side > 0 for side in image):
+    if not isinstance(image, Sequence) or len(image) != 3 or not all(type(side) is int and side > 0 for side in image):
         raise ValueError(f"image must be the shape (C, H, W) of the images, not {image!r}")
+    if likelihood not in [*LIKELIHOODS]:
+        raise ValueError(f"unknown likelihood {likelihood!r}; known: {', '.join(LIKELIHOODS)}")
+    for what, part, kind in (("inference", rule, InferenceRule), ("task", task, Task)):
+        if not isinstance(part, kind):
+            raise ValueError(f"{what} must be of the class {kind.__name__}, not {part!r}")
+    if fractions != (1.0, 1.0) and not (hasattr(decoder, "points") and all(0 < share <= 1 for share in fractions)):
+        raise ValueError("only an implicit decoder has coordinates to sample, a share above 0 and of at most 1")
+    if task != TASKS["reconstruct"] and not rule.sees_images:
+        raise ValueError("free latents know neither a source nor a class; their task is to reconstruct")
+
+
+def own_size(decoder: nn.Module, k: int, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if one of gonlib's own decoders has other latents or outputs; it need not be tried for that."""
+    if isinstance(decoder, ConvDecoder | ImplicitDecoder):
+        its = decoder.channels, decoder.size, decoder.size
+        if (decoder.latents, its) != (k, shape):
+            raise ValueError(f"the decoder maps {decoder.latents} latents to outputs {its}; this model asks for {k} latents "
+                             f"and outputs {shape}")
 
 
 def count(what: str, value: int, least: int = 1) -> None:

@@ -52,17 +52,11 @@ class Model(nn.Module):
                  variational: bool = False, task: Task = TASKS["reconstruct"], classes: int = 0,
                  latent_scale: float = 1.0, fractions: tuple[float, float] = (1.0, 1.0)) -> None:
         super().__init__()
-        checks.parts(decoder, latents, image)
-        if likelihood not in LIKELIHOODS:
-            raise ValueError(f"unknown likelihood {likelihood!r}; known: {', '.join(LIKELIHOODS)}")
-        if fractions != (1.0, 1.0) and not hasattr(decoder, "points"):
-            raise ValueError("only an implicit decoder has coordinates to sample")
+        inference = OriginGradient() if inference is None else inference
+        checks.parts(decoder, latents, likelihood, image, inference, task, fractions)
         channels, height, width = self.image = (image[0], image[1], image[2])
         self.latents, self.task, self.fractions = latents, task, fractions
-        self.decoder, self.likelihood = decoder, LIKELIHOODS[likelihood]
-        self.inference = OriginGradient() if inference is None else inference
-        if task != TASKS["reconstruct"] and not self.inference.sees_images:
-            raise ValueError("free latents know neither a source nor a class; their task is to reconstruct")
+        self.decoder, self.likelihood, self.inference = decoder, LIKELIHOODS[likelihood], inference
         self.stochastic = Stochastic(latents) if variational else None
         self.classifier = Classifier(latents, classes) if task.classifies else None
         self.published_scale = self.likelihood.published_scale(getattr(decoder, "averaged_over", height * width))
@@ -84,8 +78,11 @@ class Model(nn.Module):
         self.alone = True  # whether it draws an image whatever else is in the batch, once it is in evaluation
         self.differentiable = True  # whether torch.func gives the fast form of a decoder that does not linearise itself
         self.steady = True  # whether it does in training, too: no chance there, but what a layer's type tells
-        if not hasattr(decoder, "linearise"):
-            self.alone = checks.try_decoder(decoder, latents, (channels * self.likelihood.outputs, height, width))
+        outputs = channels * self.likelihood.outputs, height, width
+        if hasattr(decoder, "linearise"):
+            checks.own_size(decoder, latents, outputs)
+        else:
+            self.alone = checks.try_decoder(decoder, latents, outputs)
             self.differentiable = self.alone and agrees_with_definition(decoder, latents)
             self.steady = self.differentiable and checks.steady_in_training(decoder, latents)
             self._say_which_form()
@@ -351,6 +348,7 @@ class Model(nn.Module):
         side = self.image[-1] if self.image[1] == self.image[2] else None
         if size in (None, side):
             return self.decoder(z)
+        checks.count("size", size)
         if not getattr(self.decoder, "resizable", False):
             raise ValueError(f"this decoder has one size, {self.image[1]} x {self.image[2]}; an implicit one decodes at any")
         return self.decoder(z, size)

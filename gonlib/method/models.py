@@ -40,7 +40,8 @@ def build(config, channels: int, images: int = 1, classes: int = 0) -> Model:
     Raises:
         ValueError: for a combination that does not exist, such as an encoder for an implicit decoder.
     """
-    checks.count("channels", channels)
+    for what, number, least in (("channels", channels, 1), ("images", images, 0), ("classes", classes, 0)):
+        checks.count(what, number, least)
     likelihood: Likelihood = LIKELIHOODS[config.likelihood]
     decoder = DECODERS[config.decoder].from_config(config, channels * likelihood.outputs, likelihood.final)
     rule = RULES[config.inference].from_config(config, decoder, channels, images)

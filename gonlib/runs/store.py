@@ -133,7 +133,7 @@ class Store:
         try:
             str(root).encode()  # safetensors takes no other
         except UnicodeEncodeError as fault:
-            raise UserError(f"the name of the run store {printable(str(root))} is not UTF-8; choose another folder, by "
+            raise UserError(f"the name of the run store {printable(root)} is not UTF-8; choose another folder, by "
                             "GONLIB_STORE.") from fault
 
     def folder(self, config: Config) -> Path:

@@ -5,6 +5,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from ..data import as_float
+from ..method import checks
 from ..method.likelihoods import bits_per_dim
 from ..method.model import Model
 from .config import Config
@@ -48,8 +49,9 @@ class Evaluation:
                  index: Int64[Tensor, " n"] | None = None, form: str = "eager",
                  labels: Int64[Tensor, " n"] | None = None):
         self.model, self.images, self.config, self.index, self.labels = model, images, config, index, labels
-        if not len(images):
-            raise ValueError("there are no images to measure a model on")
+        if not len(images) or images.dtype != torch.uint8:
+            raise ValueError(f"a model is measured on uint8 images, at least one, not {images.dtype} {tuple(images.shape)}")
+        checks.images(images[:1], model)
         batch, device = min(config.batch_size, len(images)), images.device
         self.whole, rest = divmod(len(images), batch)
         self.noise = model.fixed_noise(len(images))  # the same for each image, whatever its batch

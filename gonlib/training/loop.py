@@ -282,11 +282,8 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
     Raises:
         TrainingFailed: with the last good state, if a loss is NaN or infinite.
     """
-    if not isinstance(config, Config) or not isinstance(data, Dataset):
-        raise UserError("train takes a Config and a data set, as gonlib.load gives it, not "
-                        f"{type(config).__name__} and {type(data).__name__}.")
+    _check(config, data, device, model, checkpoint)
     turn = turn or nullcontext()
-    check_device(device)
     with begun(config, data, device, form, checkpoint and Path(checkpoint), turn, model) as run:
         saved = time.monotonic()
         if publish and run.done >= run.steps:  # an earlier training was stopped just before it could
@@ -294,11 +291,7 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
         while run.done < run.steps:
             with turn, run.working():
                 if run.go_on():
-                    try:
-                        run.end_epoch()
-                    except FloatingPointError as error:
-                        hint = f"try a smaller learning_rate than {config.learning_rate:g}"
-                        raise TrainingFailed(f"{error}; {hint}.", restored(run)) from None
+                    _end_epoch(run)
                 over = run.done >= run.steps
                 late = not over and deadline is not None and time.monotonic() > deadline
                 if checkpoint and (over or late or time.monotonic() - saved > save_every) and run.finite():
@@ -315,9 +308,23 @@ def train(config: Config, data: Dataset, device: str | torch.device = "cpu", for
         return run.result()
 
 
-def restored(run: Training) -> Trained:
-    """A run that failed, back at its last good row."""
-    if run.good is not None:
-        run.model.load_state_dict(run.good)
-    run.model.ready()
-    return run.result()
+def _check(config: Config, data: Dataset, device: str | torch.device, model: Model | None, checkpoint: Path | None) -> None:
+    """`UserError` before anything is trained for what cannot be, or whose result could not be kept."""
+    if not isinstance(config, Config) or not isinstance(data, Dataset) or not isinstance(model, Model | None):
+        raise UserError("train takes a Config and a data set, as gonlib.load gives it, not "
+                        f"{type(config).__name__} and {type(data).__name__}; a model of your own is a gonlib.Model.")
+    check_device(device)
+    if checkpoint and not Path(checkpoint).absolute().parent.is_dir():
+        raise UserError(f"there is no folder {Path(checkpoint).absolute().parent} to write the checkpoint into.")
+
+
+def _end_epoch(run: Training) -> None:
+    """End an epoch; a run whose loss became NaN or infinite goes back to its last good row."""
+    try:
+        run.end_epoch()
+    except FloatingPointError as error:
+        if run.good is not None:
+            run.model.load_state_dict(run.good)
+        run.model.ready()
+        hint = f"try a smaller learning_rate than {run.config.learning_rate:g}"
+        raise TrainingFailed(f"{error}; {hint}.", run.result()) from None

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..data import as_float
+from ..data import as_bytes, as_float
 from ..data.datasets import Dataset
 from ..method.model import Model
 from .config import Config
@@ -45,8 +45,7 @@ class Snapshots:
     def take(self, step: int, seconds: float) -> None:
         """Keep reconstructions after `step` steps and `seconds` of training, and the error of the model now."""
         with self.model.evaluating(self.config.evaluation):
-            pictures = self.model.reconstruct(as_float(self.images)).clamp(0, 1)
-        self.taken.append((pictures * 255).round().byte().cpu())
+            self.taken.append(as_bytes(self.model.reconstruct(as_float(self.images))))
         constant = (as_float(self.scored) - self.model.mean_image).square().sum() / len(self.scored)
         self.rows.append({"step": step, "seconds": round(seconds, 3),
                           "test_error": evaluate(self.model, self.scored, self.config)["error"],

@@ -8,7 +8,9 @@ import pytest
 import torch
 from properties import images, made, small
 
+from gonlib.method.decoders import ConvDecoder
 from gonlib.method.inference import fixed_normal
+from gonlib.method.model import Model
 from gonlib.method.models import MODELS, build
 from gonlib.method.normalisation import batchnorms
 from gonlib.training.config import Config
@@ -148,6 +150,27 @@ def test_wrong_numbers_of_samples_and_channels(number):
         gon(**MODELS["VGON"]).sample(number)
     with pytest.raises(ValueError, match="channels must be a whole number of at least 1, not"):
         build(small(), number)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("size", [-1, 0, 1.5, "8", True])
+def test_wrong_sizes_of_pictures(size):
+    with pytest.raises(ValueError, match="size must be a whole number of at least 1, not"):
+        gon(decoder="siren").decode(torch.zeros(2, 4), size)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("wrong, message", [
+    ({"latents": 5}, r"the decoder maps 4 latents to outputs \(1, 8, 8\); this model asks for 5 latents and"),
+    ({"image": (1, 16, 16)}, r"asks for 4 latents and outputs \(1, 16, 16\)"), ({"image": None}, "image must be the shape"),
+    ({"likelihood": "gaussian"}, r"and outputs \(2, 8, 8\)"), ({"likelihood": []}, r"unknown likelihood \[\]; known: sq"),
+    ({"inference": "origin"}, "inference must be of the class InferenceRule, not 'origin'"),
+    ({"task": "classify"}, "task must be of the class Task, not 'classify'"),
+    ({"fractions": (0.5, 1.0)}, "only an implicit decoder has coordinates to sample"),
+])
+def test_parts_that_do_not_fit(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Model(ConvDecoder(4, filters=2, size=8), **{"latents": 4, "image": (1, 8, 8)} | wrong)
 
 
 def test_levels_are_images_too():

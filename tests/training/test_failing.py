@@ -1,5 +1,6 @@
 """Bad checkpoints are named, and a loss that is no number stops a training in its last good state."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -144,3 +145,18 @@ def test_a_learning_rate_far_too_large(digits):
 def test_what_is_no_data_set_is_refused_in_one_sentence(wrong):
     with pytest.raises(UserError, match="train takes a Config and a data set, as gonlib.load gives it, not"):
         train(*wrong)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("change", [
+    {"train": torch.zeros(4, 1, 16, 16)}, {"test": torch.zeros(4, 3, 16, 16, dtype=torch.uint8)},
+    {"test": torch.zeros(0, 1, 16, 16, dtype=torch.uint8)}, {"train_labels": torch.zeros(2, dtype=torch.int64)},
+    {"test_labels": torch.tensor([-1])}])
+def test_a_data_set_of_ones_own_is_looked_at_when_it_is_made(digits, change):
+    with pytest.raises(UserError, match=f"the {next(iter(change)).split('_')[0]} (images|labels) of a data set must be"):
+        dataclasses.replace(digits, **change)
+
+
+def test_a_checkpoint_in_no_folder_is_told_before_anything_is_trained(digits, tmp_path):
+    with pytest.raises(UserError, match="there is no folder .*nowhere to write the checkpoint into"):
+        train(tiny("GON"), digits, checkpoint=tmp_path / "nowhere" / "checkpoint.safetensors")

@@ -7,6 +7,7 @@ from torch import nn
 
 import gonlib
 from gonlib.errors import UserError
+from gonlib.method.free_latents import FreeLatents
 from gonlib.method.model import Model
 from gonlib.method.models import MODELS, build
 from gonlib.training.config import Config
@@ -48,6 +49,16 @@ def test_with_a_decoder_of_ones_own(tmp_path):
         gonlib.load_model(tmp_path / "own.safetensors", decoder=own(hidden=6))
     with pytest.raises(UserError, match="cannot be built: the decoder must map"):
         gonlib.load_model(tmp_path / "own.safetensors", decoder=nn.Linear(4, 3))
+
+
+def test_with_an_inference_rule_of_ones_own_too(tmp_path):
+    path, rules = tmp_path / "own.safetensors", [FreeLatents(images=9, latents=4, fit_steps=3) for _ in range(2)]
+    model = Model(own(), 4, image=(1, 8, 8), inference=rules[0]).ready()
+    model.save(path)
+    again = gonlib.load_model(path, decoder=own(), inference=rules[1])
+    assert torch.equal(again.encode(X), model.encode(X))
+    with pytest.raises(UserError, match="a model with the inference rule FreeLatents"):
+        gonlib.load_model(path, decoder=own())
 
 
 def test_a_model_in_double_precision_stays_so(tmp_path):
