@@ -14,6 +14,8 @@ from ..runs import kept
 from ..study.chapters.interpolation import FRAMES
 from ..study.chapters.super_resolution import largest
 from ..study.experiment import title
+from ..study.judging import where
+from ..study.replication import over_the_gon
 from .figures import COLOURS, plot_curves, plot_panels, show_images
 from .svg import INK, remember
 
@@ -96,6 +98,15 @@ def grid_of_errors(runs, metric="test_error"):
         sns.heatmap(values, annot=text, fmt="", norm=scale, cmap="viridis_r", ax=axis, cbar=axis is axes.flat[-1])
         axis.set(title=model, xlabel="batch size", ylabel="learning rate" if axis is axes.flat[0] else "")
     remember(fig, runs)
+    return fig
+
+
+def plot_replication(recorded, model="AE"):
+    """A model's error over the GON's at each epoch, recorded and in the replication, a panel per data set; the figure."""
+    fig = plot_panels(over_the_gon(recorded, model), y="ratio", label=f"{model}'s error / GON's", log=False)
+    for axis in fig.axes:
+        axis.axhline(1, color="0.5", ls=":", lw=1)
+    remember(fig, where(recorded, model=("GON", model)))
     return fig
 
 

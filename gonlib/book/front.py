@@ -8,11 +8,11 @@ import torch
 
 from ..runs import kept
 from ..runs.run import Run
-from ..study import registry
+from ..study import registry, replication
 from ..study.judging import compare, done, where
-from ..study.ledger import VERDICTS, WORDS, Verdict, judge_all
+from ..study.ledger import OPEN, VERDICTS, WORDS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
-from ..study.numbers import Html, linked, number, say
+from ..study.numbers import Html, linked, listed, number, say
 from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2, TOPICS
 from ..study.pictures import mean_image
 from .claims import main
@@ -39,7 +39,7 @@ def tiles() -> Html:
 def _in_short(verdict: Verdict) -> str:
     """The verdict in a word or two."""
     word = WORDS.get(verdict.verdict, verdict.verdict)
-    if verdict.verdict == "not yet run" or verdict.scope == "exact":
+    if verdict.verdict in OPEN or verdict.scope == "exact":
         return word
     return f"{word} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
 
@@ -118,11 +118,11 @@ def _who_wins(table1, lengths):
         said[compare(gon.test_error, ae.test_error).verdict].append(column)
     ahead = {"holds": "the GON is ahead on {}", "fails": "the autoencoder is ahead on {}",
              "undecided": "neither is clearly ahead on {}"}
-    told = [say(ahead[outcome], _listed(columns)) for outcome, columns in said.items() if columns]
+    told = [say(ahead[outcome], listed(columns)) for outcome, columns in said.items() if columns]
     text = say("As far as they are trained, {}. ", Html("; ").join(told)) if told else ""
     return say("<b>Who wins depends on when one looks.</b> An autoencoder has twice the parameters. {}Their order "
-               "changes with the epoch ({}) and with the settings ({}). {}{}", text, _page("04-table1", "4"),
-               _page("12-settings", "12"), _fewer_latents(lengths), _errors(table1))
+               "changes with the epoch ({}) and with the settings ({}). {} {}{}", text, _page("04-table1", "4"),
+               _page("12-settings", "12"), replication.conclusion(), _fewer_latents(lengths), _errors(table1))
 
 
 def _pairs(table1):
@@ -131,10 +131,6 @@ def _pairs(table1):
         gon, ae = (done(where(here, model=name), "test_error") for name in ("GON", "AE"))
         if len(gon) and len(ae):
             yield column, gon, ae
-
-
-def _listed(names):
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _errors(table1):
@@ -173,14 +169,14 @@ def _yardstick(table1):
     stated = {name: components_for(name, error) for name, (error, _) in TABLE1["GON"].items()}
     counts = [f"{count} on {DATASETS[name]}" for name, count in stated.items() if count and name != "coil20"]
     text = say("<b>Plain PCA is a hard yardstick.</b> It has the errors of the paper's GONs with so many components: "
-               "{}; hence our 256 latents", _listed(counts))
+               "{}; hence our 256 latents", listed(counts))
     text += say(" ({}).", _page("12-settings", "12"))
     below = [(column, gon, pca) for column, gon, _ in _pairs(table1) if (pca := _pca(gon)) < gon.test_error.mean()]
     if not below:
         return text
     column, gon, pca = below[-1]
     return text + say(" With 256 components it is still below our GONs on {} (table above): {} has {} against {}.",
-                      _listed([column for column, *_ in below]), column, f"{pca:.2f}", number(gon, "test_error"))
+                      listed([column for column, *_ in below]), column, f"{pca:.2f}", number(gon, "test_error"))
 
 
 def _pca(runs):

@@ -21,8 +21,9 @@ from .profiles import load_profile
 from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
 
 RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
-VERDICTS = ("holds", "fails", "mixed", "undecided", "not yet run")
-WORDS = {"undecided": "too close to call"}  # where a verdict is not its own name
+VERDICTS = ("holds", "fails", "mixed", "undecided", "too early", "not yet run")
+OPEN = ("too early", "not yet run")  # of which nothing can be said yet
+WORDS = {"undecided": "too close to call", "too early": "too early to judge"}  # where a verdict is not its own name
 EARLY = 0.02  # before this share of its schedule a run is shown, but judges nothing
 
 
@@ -47,7 +48,7 @@ class Verdict:
     def label(self) -> str:
         """The verdict as the book writes it, in the ledger and in chapters: never a small run as a verdict on the paper."""
         word = WORDS.get(self.verdict, self.verdict)
-        if self.verdict != "not yet run" and self.scope in ("small", "part"):
+        if self.verdict not in OPEN and self.scope in ("small", "part"):
             word = "not seen" if self.verdict == "fails" else word
             word += " in small runs" if self.scope == "small" else " so far"
         return f"{word} {self.part}".rstrip()
@@ -133,7 +134,6 @@ def divide(name: str, runs: pd.DataFrame | None = None) -> tuple[pd.DataFrame, p
     full = collect(cells)
     partial = np.array([_part_of_its_set(run) for run in full.run], bool)
     on_the_way = pd.concat([so_far(full[~partial]), done(full[partial])])
-    on_the_way = on_the_way[on_the_way.epoch >= EARLY * on_the_way.asked] if len(on_the_way) else on_the_way
     return full[~partial], on_the_way, runs[~runs.hash.isin(full.hash)]
 
 
@@ -147,8 +147,17 @@ def judge_all(claims, runs: dict) -> list[Judgement]:
     names = {name for claim in claims for name in RULES[claim].experiments if name in EXPERIMENTS}
     divided = {name: divide(name, runs.get(name)) for name in names}
     full, part, small = ({name: parts[i] for name, parts in divided.items()} for i in range(3))
-    return [Judgement(_on_which(judge(claim, full, "full"), full), _how_far(judge(claim, part, "part"), part),
+    return [Judgement(_on_which(judge(claim, full, "full"), full), _how_far(_on_the_way(claim, part), part),
                       judge(claim, small)) for claim in claims]
+
+
+def _on_the_way(claim, runs):
+    """The verdict from runs that are not at their end, or that it is too early for one."""
+    ripe = {name: found[found.epoch >= EARLY * found.asked] if len(found) else found for name, found in runs.items()}
+    verdict = judge(claim, ripe, "part")
+    if verdict.findings or not (early := judge(claim, runs, "part")).findings:
+        return verdict
+    return replace(early, verdict="too early", findings=())
 
 
 def _read(claim, runs):
@@ -226,7 +235,7 @@ def ledger(profile, **overrides) -> Ledger:
     return made
 
 
-SIGNS = {"holds": "✓", "fails": "✗", "mixed": "≈", "undecided": "≈", "not yet run": "–"}
+SIGNS = {"holds": "✓", "fails": "✗", "mixed": "≈", "undecided": "≈", "too early": "–", "not yet run": "–"}
 KEY = """✓ speaks for the claim, ✗ against it, ≈ too close to call or mixed; ± after a difference is its standard error,
 p that of a t test: seed by seed where both sides have the same seeds, else Welch's."""
 CARDS = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\

@@ -28,6 +28,17 @@ def say(template: str, *values) -> Html:
     return Html(template).format(*values)
 
 
+def listed(texts: Iterable) -> Html:
+    """Some texts as a sentence has them: one, another and a third."""
+    *first, last = texts
+    return say("{} and {}", Html(", ").join(first), last) if first else say("{}", last)
+
+
+def with_claim(told: list[Html], claim: str) -> list[Html]:
+    """What stands in the box "In short": first what answers the page's question, then what the paper says, then the rest."""
+    return [*told[:1], Html(claim), *told[1:]]
+
+
 def prose(lines) -> Html:
     """Sentences as paragraphs of a page; several that belong together as a list."""
     lines = list(lines)
@@ -103,6 +114,11 @@ def conditions(runs: pd.DataFrame) -> str:
     seeds = list(runs.groupby(["row", "column"]).seed.nunique())
     about = ", ".join(filter(None, (network(runs.config), length, f"{span(seeds)} seed{'s' * (max(seeds) > 1)}")))
     return f"{datasets} ({images} images of {sizes} pixels), {about}"
+
+
+def found_in(source: str, runs: pd.DataFrame, finding: Html) -> Html:
+    """A finding and, smaller, the runs that it was found in."""
+    return say("{}. <small>({}: {})</small>", finding, source, conditions(runs))
 
 
 def variants(runs: pd.DataFrame) -> list[Html]:

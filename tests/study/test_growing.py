@@ -125,4 +125,5 @@ def test_a_verdict_from_them_is_called_what_it_is(grown, monkeypatch):
         assert found.find(class_="verdict").text[2:] == part.label
     assert chapter.find(id="claim-C3").find(class_="told").text == page.find(class_="told").text
     monkeypatch.setattr(ledger, "EARLY", 0.6)
-    assert ledger.judge_all(["C3"], {})[0].part.verdict == "not yet run"  # too early to judge anything
+    early = ledger.judge_all(["C3"], {})[0].part
+    assert early.label == "too early to judge on COIL-20 (epoch 2 of 4)" and early.hashes and not early.findings

@@ -5,7 +5,7 @@ import pandas as pd
 from ...method.decoders import ACTIVATIONS
 from ..experiment import experiment, title
 from ..judging import MARKS, Finding, below, by_column, compare, compared, done, rule, where
-from ..numbers import Html, conditions, linked, number, say
+from ..numbers import Html, found_in, linked, listed, number, say, with_claim
 
 FLAT = ("relu", "leaky_relu")  # their second derivative is zero wherever it is defined
 
@@ -65,27 +65,32 @@ def _hurts_more(column, runs, name):
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
-    lines = [say("The paper: an activation function whose second derivative is zero hurts a GON; ELU is good everywhere.")]
-    for source, found in (("Recorded", compared(full)), ("This build", compared(runs))):
-        if costs := [line for name in FLAT if (line := _cost(found, name))]:
-            lines.append(say("{}, {}, mean over the latent sizes: {}.", source, conditions(found), costs[0]))
-            lines += [say("There {}.", line) for line in costs[1:]]
-    return lines
+    """Whether the function matters, and its second derivative, in recorded runs and in this build's; what the paper says."""
+    told = [found_in(source, found, line) for source, found in
+            (("Recorded", compared(full)), ("This build", compared(runs))) if (line := _cost(found))]
+    return with_claim(told, "The paper: an activation function whose second derivative is zero hurts a GON; ELU is good "
+                            "everywhere.")
 
 
-def _cost(runs, name):
-    """What an activation without a second derivative costs a GON and an autoencoder, or None if it was not run."""
-    used = where(runs, activation=(name, "elu"))
-    gon, ae = hurt(used, "GON", name), hurt(used, "AE", name)
-    if gon.empty:
+def _cost(runs):
+    """What the activations without a second derivative cost a GON and an autoencoder; None if they were not run."""
+    told, worse, control = [], [], []
+    for name in FLAT:
+        used = where(runs, activation=(name, "elu"))
+        gon, ae = hurt(used, "GON", name), hurt(used, "AE", name)
+        if len(gon):
+            beside = say(" (an autoencoder's: {})", linked(f"{ae.mean():.2f}", where(used, model="AE"))) if len(ae) else ""
+            told.append(say("{}{} by {}{}", named(name), "" if told else " multiplies the GON's error",
+                            linked(f"{gon.mean():.2f}", where(used, model="GON")), beside))
+        if len(gon) and len(ae):
+            control.append(named(name))
+            worse += [named(name)] if gon.mean() > ae.mean() else []
+    if not told:
         return None
-    line = say("{} in place of ELU multiplies the GON's error by {}", named(name),
-               linked(f"{gon.mean():.2f}", where(used, model="GON")))
-    if ae.empty:
-        return line
-    more = "it hurts the GON more" if gon.mean() > ae.mean() else "it does not hurt the GON more, against the claim"
-    return say("{} and the autoencoder's by {}: {}", line, linked(f"{ae.mean():.2f}", where(used, model="AE")), more)
+    verdict = f". {listed(worse)} {'hurt' if len(worse) > 1 else 'hurts'} the GON more than the autoencoder" if worse else (
+        ". The GON is not hurt more than the autoencoder, against the claim")
+    less = f", {listed([name for name in control if name not in worse])} not" if 0 < len(worse) < len(control) else ""
+    return say("In place of ELU, {}{}{}", listed(told), verdict if control else "", less)
 
 
 def factors(runs: pd.DataFrame) -> pd.DataFrame:

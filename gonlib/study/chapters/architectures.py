@@ -4,10 +4,10 @@ import pandas as pd
 
 from ..experiment import experiment, title
 from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, rule, where
-from ..numbers import Html, conditions, linked, say
+from ..numbers import Html, found_in, linked, listed, number, say, with_claim
 
 PAIR = ("GON", "AE")
-AHEAD = {"holds": "the GON is ahead", "undecided": "too close to call", "fails": "the autoencoder is ahead"}
+AHEAD = {"holds": "the GON is ahead", "undecided": "neither is clearly ahead", "fails": "the autoencoder is ahead"}
 
 
 @experiment("architectures-spatial", "Figure 10a: latents with a spatial size, blocks left out", columns=("spatial",))
@@ -78,31 +78,55 @@ def several(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_short(full: dict, runs: dict) -> list[Html]:
-    """What the paper says, and where the GON is ahead in recorded runs and in this build's, for the box "In short".
+    """Where the GON is ahead in recorded runs, and how long, and in this build's; what the paper says.
 
     Both are {what is varied: runs}.
     """
-    lines = [say("The paper: a GON has a lower training error than an autoencoder until its latents have a spatial size "
-                 "of 8 × 8; the lead shrinks with more filters and with fewer latents.")]
+    told = []
     for source, experiments in (("Recorded", full), ("This build", runs)):
-        if told := trends(experiments):
-            runs_of = pd.concat(several(found) for found in experiments.values())
-            lines.append(say("{}, {}. {}", source, conditions(runs_of), Html(" ").join(told)))
-    return lines
+        if found := trends(experiments):
+            runs_of = pd.concat(several(part) for part in experiments.values())
+            line = Html("; ").join(found)
+            told.append(found_in(source, runs_of, "W" + line[1:]) + _later(experiments))
+    return with_claim(told, "The paper: a GON has a lower training error than an autoencoder until its latents have a "
+                            "spatial size of 8 × 8; the lead shrinks with more filters and with fewer latents.")
 
 
 def trends(experiments: dict) -> list[Html]:
-    """Which model is ahead for which value of what is varied, a sentence per experiment."""
-    lines = []
+    """With which values of what is varied which model is ahead, a clause for each model."""
+    ahead = {words: [] for words in AHEAD.values()}
     for name, runs in experiments.items():
-        runs, ahead = several(runs), {words: [] for words in AHEAD.values()}
+        runs, judged = several(runs), {words: [] for words in AHEAD.values()}
         for column, here in by_column(runs):
             gon, ae = (by_seed(where(here, model=model), "train_error") for model in PAIR)
-            ahead[AHEAD[compare(gon, ae).verdict]].append(column)
-        told = [say("{} with {}", words, linked(", ".join(columns), runs[runs.column.isin(columns)]))
-                for words, columns in ahead.items() if columns]
-        lines += [say("{}: {}.", name.capitalize(), Html("; ").join(told))] if told else []
-    return lines
+            judged[AHEAD[compare(gon, ae).verdict]].append(column)
+        for words, columns in judged.items():
+            if columns:
+                ahead[words].append(linked(_values(name, columns), runs[runs.column.isin(columns)]))
+    return [say("with {} {}", Html(" and with ").join(found), words) for words, found in ahead.items() if found]
+
+
+def _values(name, columns):
+    """The titles of some columns in few words: 8, 16 and 32 filters, latents of 4 × 4 and 8 × 8."""
+    if name == "latent shape":
+        return say("latents of {}", listed(columns))
+    return say("{} {}", listed([column.split()[0] for column in columns]), name)
+
+
+def _later(experiments):
+    """Who is ahead where a pair was followed beyond the epoch at which all are compared."""
+    lines = {}
+    for name, runs in experiments.items():
+        common = several(runs)
+        for column, here in by_column(compared(runs, "train_error")):
+            if len(common) and here.epoch.min() > common.epoch.min():
+                gon, ae = (where(here, model=model) for model in PAIR)
+                judged = AHEAD[compare(by_seed(gon, "train_error"), by_seed(ae, "train_error")).verdict]
+                errors = (number(part, "train_error") for part in (gon, ae))
+                line = say("at epoch {} {} (GON {}, AE {})", f"{here.epoch.min():,.0f}", judged, *errors)
+                lines.setdefault(line, []).append(_values(name, [column]))
+    told = [say("{} with {}", line, listed(places)) for line, places in lines.items()]
+    return say(" A lead need not last: {}.", Html("; ").join(told)) if told else ""
 
 
 def lead_table(experiments: dict) -> Html:

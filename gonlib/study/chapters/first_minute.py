@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
-from ..numbers import Html, conditions, linked, number, say
+from ..numbers import Html, conditions, linked, number, say, with_claim
 
 first_minute = Experiment("first-minute", "Figure 8: the first minute of training", models("GON", "AE"))
 
@@ -31,15 +31,18 @@ def signal_share(run, seconds: float) -> tuple[float, float, int] | None:
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """What the paper says, and how far recorded runs and this build's were after 3 seconds and when, for "In short"."""
-    lines = [say("The paper: after only 3 seconds of training on a GPU, much of MNIST's signal is modelled.")]
+    """How far recorded runs and this build's were after 3 seconds and a minute, and when half-way; what the paper says."""
+    told = []
     for source, found in (("Recorded", with_snapshots(full)), ("This build", with_snapshots(runs))):
-        told = [say("after 3 s the {} has modelled {}", row.row, _at(found, row, 3))
-                for row in found.itertuples() if row.model == "GON" and signal_share(row.run, 3)]
-        if told := told[:1] + milestones(found):
+        gon = next((row for row in found.itertuples() if row.model == "GON"), None)
+        said = [say("{} {} s the GON has modelled {}", "After" if moment == 3 else "after", moment, _at(found, gon, moment))
+                for moment in (3, 60) if gon and signal_share(gon.run, moment)] + milestones(found)
+        if said:
             device = found.run.iloc[0].provenance["device"]
-            lines.append(say("{}, {}, on {}: {}.", source, conditions(found), device, Html("; ").join(told)))
-    return lines
+            told.append(say("{}. <small>({}: {}, on {})</small>", Html("; ").join(said), source, conditions(found), device))
+    meaning = [say("Signal is what the mean image of the training set leaves unexplained.")] if told else []
+    return [*with_claim(told, "The paper: after only 3 seconds of training on a GPU, much of MNIST's signal is modelled."),
+            *meaning]
 
 
 def milestones(runs: pd.DataFrame) -> list[Html]:

@@ -5,9 +5,11 @@ import pandas as pd
 
 from ..experiment import Experiment, curves, models
 from ..judging import by_column, compared, models_below, rule, where
-from ..numbers import Html, conditions, linked, number, reached, say
+from ..numbers import Html, found_in, linked, listed, number, say, with_claim
+from ..races import AHEAD
 
 generalisation = Experiment("generalisation", "Figure 16: training and test error on several data sets", models("GON", "AE"))
+PAIR = ("GON", "AE")
 METRICS = {"train_error": "training error", "test_error": "test error", "gap": "gap"}
 
 
@@ -25,19 +27,28 @@ def c8(steps_and_gap_latents, generalisation):
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """What the paper says, the gaps of recorded runs, and how often this build's agree, for the box "In short"."""
-    lines = [say("The paper: in all cases a GON generalises better than its autoencoder, and its errors are lower.")]
-    for column, here in by_column(with_gap(compared(full))):
-        gaps = [number(where(here, model=model), "gap", 3) for model in ("GON", "AE")]
-        length = reached(here) if (here.epoch < here.asked).any() else "at full length"
-        lines.append(say("Recorded, {}, {}: the gap is {} for the GON and {} for the autoencoder.", column, length, *gaps))
-    small = with_gap(compared(runs))
-    if len(small):
-        means = small.groupby(["column", "model"])[["gap", "test_error"]].mean().unstack()
-        lower = {metric: int((means[metric].GON < means[metric].AE).sum()) for metric in ("gap", "test_error")}
-        lines.append(say("This build, {}: the GON has the smaller gap on {} of {} data sets and the lower test error on {}.",
-                         conditions(small), linked(str(lower["gap"]), small), len(means), lower["test_error"]))
-    return lines
+    """Who generalises better in recorded runs and in this build's, by the gap and at equal fit; what the paper says."""
+    told = []
+    for source, some in (("Recorded", with_gap(compared(full))), ("This build", with_gap(compared(runs)))):
+        gaps = [(column, *(where(here, model=model).gap.mean() for model in PAIR), here) for column, here in by_column(some)]
+        fits = [(column, *errors, here) for column, _, errors, here in _equal_fits(some)]
+        if gaps:
+            told.append(found_in(source, some, say(
+                "The smaller gap is {}. Where both fit their training images equally well, the lower test error is {}",
+                _whose(gaps), _whose(fits))))
+    return with_claim(told, "The paper: in all cases a GON generalises better than its autoencoder, and its errors are "
+                            "lower.")
+
+
+def _whose(pairs):
+    """Which of the two models is lower on which data sets, from (data, GON's, AE's, runs); see `AHEAD`."""
+    lower = {"the GON's": [], "the autoencoder's": [], "neither's (within 1%)": []}
+    for column, gon, ae, runs in pairs:
+        low, high = sorted((gon, ae))
+        level = low > 0 and low >= (1 - AHEAD) * high
+        whose = "neither's (within 1%)" if level else "the GON's" if gon < ae else "the autoencoder's"
+        lower[whose].append(linked(column, runs))
+    return Html("; ").join(say("{} on {}", whose, listed(found)) for whose, found in lower.items() if found)
 
 
 def gap_table(runs: pd.DataFrame) -> Html:
@@ -57,16 +68,20 @@ def at_equal_fit(runs: pd.DataFrame) -> Html:
 
     A model that fits its training images better has a larger gap for that reason alone; so compare where both fit alike.
     """
-    lines = {}
+    return _as_table({column: {"training error of both": f"{level:.3f}"} | {
+        f"test error, {model}": linked(f"{error:.3f}", here) for model, error in zip(PAIR, errors, strict=True)}
+        for column, level, errors, here in _equal_fits(runs)})
+
+
+def _equal_fits(runs):
+    """(data, lowest training error that both models have, their test errors there, runs) of each data set."""
     for column, here in by_column(compared(runs)):
         history = curves(here).groupby(["model", "epoch"], as_index=False)[["train_error", "test_error"]].mean()
         paths = {model: part.sort_values("train_error") for model, part in history.groupby("model")}
-        if {"GON", "AE"} <= set(paths):
-            level = max(path.train_error.min() for path in paths.values())
-            lines[column] = {"training error of both": f"{level:.3f}"} | {
-                f"test error, {model}": linked(f"{np.interp(level, path.train_error, path.test_error):.3f}", here)
-                for model, path in sorted(paths.items(), reverse=True)}
-    return _as_table(lines)
+        if set(PAIR) <= set(paths):
+            level = max(paths[model].train_error.min() for model in PAIR)
+            errors = [float(np.interp(level, paths[model].train_error, paths[model].test_error)) for model in PAIR]
+            yield column, level, errors, here
 
 
 def _as_table(lines):

@@ -38,6 +38,6 @@ def detaching(runs: pd.DataFrame) -> Html | None:
     growing, config = (pair[0].epoch < pair[0].asked).any(), pair[0].config.iloc[0]
     how_far = reached(pair[0]) if growing else f"after {pair[0].epoch.max():,.0f} epochs"
     times = pair[1].test_error.mean() / pair[0].test_error.mean()
-    return say("<strong>{}</strong>, {} × {} pixels, {} latents, {}: test error {}; without the gradient through the latent "
-               "{}, {} times as much.", pair[0].column.iloc[0], config.size, config.size, config.latents, how_far,
-               *(number(part, "test_error") for part in pair), f"{times:.1f}")
+    return say("On <strong>{}</strong> ({} × {} pixels, {} latents, {}) its test error is {}; trained without the gradient "
+               "through the latent it is {}, {} times as much.", pair[0].column.iloc[0], config.size, config.size,
+               config.latents, how_far, *(number(part, "test_error") for part in pair), f"{times:.1f}")

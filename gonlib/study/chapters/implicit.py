@@ -9,7 +9,7 @@ from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import pca_error
 from ..measures import evenly, mean_image
-from ..numbers import Html, linked, number, say
+from ..numbers import Html, linked, listed, number, say, span, with_claim
 from ..pictures import begun, how_far
 from ..pictures import mean_image as mean_image_error
 
@@ -79,7 +79,7 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
     for row in yardsticks(runs).itertuples():
         if not row.test_error < row.mean_error:  # it has learned nothing yet, or that is not known
             continue
-        pca = (row.config.latents + 1) * int(row.channels) * row.config.size**2
+        pca = _pca_parameters(row)
         ours, theirs = (f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error))
         kept = linked(f"{row.parameters:,.0f} parameters keep {ours} of the signal", runs[runs.hash == row.hash])
         lines.append(say("{}: {} ({}); PCA with {} components keeps {} with {} parameters, {} times as many.", row.column,
@@ -88,12 +88,31 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame, counts: pd.DataFrame) -> list[Html]:
-    """The claim, what the first recorded data set and the first of this build say of it, and what 4,385 parameters do."""
-    lines = [say("The paper: MNIST can be “well-represented with just 4,385 parameters”.")]
-    for source, told in (("Recorded", sentences(begun(full))), ("This build", sentences(begun(runs))),
-                         ("Networks of several sizes", count_sentences(counts))):
-        lines += [say("{}: {}", source, told[0])] if told else []
-    return lines
+    """How much networks of a few thousand parameters keep, of recorded data and of this build's; what the paper says."""
+    told = [line for source, some in (("Recorded", full), ("This build", runs)) for line in _kept(source, begun(some))]
+    told += [say("Networks of several sizes: {}", line) for line in count_sentences(counts)[:1]]
+    return with_claim(told, "The paper: MNIST can be “well-represented with just 4,385 parameters”.")
+
+
+def _kept(source, runs):
+    """The shares of the signal that networks keep of all data sets, beside those of PCA, in one sentence."""
+    seen = yardsticks(runs)
+    seen = seen[seen.test_error < seen.mean_error] if len(seen) else seen
+    if seen.empty:
+        return []
+    ours, theirs = (1 - seen[name] / seen.mean_error for name in ("test_error", "pca_error"))
+    times = [_pca_parameters(row) / row.parameters for row in seen.itertuples()]
+    how = listed(dict.fromkeys(map(how_far, seen.itertuples())))
+    share = linked(span(ours, ".0%"), runs[runs.hash.isin(seen.hash)])
+    return [say("With {} parameters a network keeps {} of the signal, of what the mean image leaves unexplained; PCA with "
+                "as many components as latents keeps {}, with {} times the parameters. <small>({}: {}, {})</small>",
+                span(seen.parameters, ",.0f"), share, span(theirs, ".0%"), span(times, ".0f"), source,
+                listed(dict.fromkeys(seen.column)), how)]
+
+
+def _pca_parameters(row):
+    """The numbers that PCA with as many components as a network has latents stores: these and the mean, as images."""
+    return (row.config.latents + 1) * int(row.channels) * row.config.size**2
 
 
 def count_sentences(runs: pd.DataFrame) -> list[Html]:

@@ -10,7 +10,7 @@ from ...runs.kept import collected
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, evenly, known_paths, mean_image, paths, smoothness
-from ..numbers import Html, linked, made, number, say
+from ..numbers import Html, linked, listed, made, number, say, with_claim
 from ..pictures import how_far
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
@@ -119,21 +119,21 @@ def sentences(smooth: pd.DataFrame) -> list[Html]:
 
 
 def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
-    """The claim, and how the paths of the tables "smoothness" compare with each other and with a cross-fade."""
-    lines = [say("The paper: on a great circle between two latents, pictures vary in shape, size and rotation.")]
+    """What lies on a straight path, how the tables "smoothness" compare it with a great circle; what the paper says."""
+    told = [say("On the straight path lies exactly the reconstruction of the cross-fade of the two images, because the "
+                "encoder is linear.")]
     for source, table in (("Recorded", full), (made(smooth), smooth)):
         if table.empty:
             continue
         monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))
         runs = table.drop_duplicates("hash")
-        shares = linked(f"{monotone.slerp:.0%}", runs)
-        named = ", ".join(f"{one.column} ({how_far(one)})" for one in runs.itertuples())
-        lines.append(say("{}, {}: the path on the great circle passes the true views in order for {} of pairs, the straight "
-                         "one for {}, and the true views themselves, reconstructed, are in order for {}. Its largest jump "
-                         "is {} of the way, a cross-fade's {}.", source, named, shares,
-                         f"{monotone.lerp:.0%}", f"{monotone['views']:.0%}", f"{jump.slerp:.0%}", f"{jump.pixels:.0%}"))
-    lines.append(say("A straight path is exactly the reconstruction of the cross-fade of the two images."))
-    return lines
+        shares = [linked(f"{monotone[name]:.0%}", runs) for name in ("slerp", "lerp", "views")]
+        named = listed([f"{one.column} ({how_far(one)})" for one in runs.itertuples()])
+        told.append(say("Where the true views between two images are known, {} of the great circles pass them in order, and "
+                        "{} of the straight paths; of these views themselves, encoded and decoded, {} are in order. The "
+                        "largest jump is {} of the way on the great circle, and {} in a cross-fade. <small>({}: {})</small>",
+                        *shares, f"{jump.slerp:.0%}", f"{jump.pixels:.0%}", source, named))
+    return with_claim(told, "The paper: on a great circle between two latents, pictures vary in shape, size and rotation.")
 
 
 @rule("C12", "interpolation", says="on the way from one picture to another of different size or rotation, the nearest true "

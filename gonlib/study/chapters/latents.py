@@ -11,12 +11,13 @@ from .. import judging
 from ..experiment import Experiment, experiment, models, title
 from ..judging import MARKS, Finding, by_column, graded, rule, where
 from ..measures import agreement, nearest
-from ..numbers import Html, linked, say
+from ..numbers import Html, linked, listed, say, with_claim
 from ..pictures import begun
 
 IMAGES = 2000  # images that are encoded, and samples that are measured
 SHOWN = 16  # samples kept as pictures
 PROJECTIONS = "random projections"
+NEARLY = (0.5**2 + 1 / 4) / 6  # the departure of a skewness of 0.5 and an excess kurtosis of 1: see claim C19
 BINS = np.linspace(-4, 4, 65)  # of standardised latents
 
 
@@ -149,10 +150,10 @@ def normality_sentences(runs: pd.DataFrame) -> list[Html]:
     for column in table.index.unique("data") if len(table) else ():
         here = table.loc[column].departure
         models = [name for name in here.index if name != PROJECTIONS]
-        part = runs[(runs.column == column) & runs.model.isin(models)]
-        told = ", ".join(f"{name} {here[name]:.3f}" for name in models)
-        lines.append(say("{}: mean departure from normal: {}; random projections of the pixels {:.3f}.{}", column,
-                         linked(told, part), here[PROJECTIONS], _gon_and_vae(here)))
+        told = [linked(f"{here[name]:.3f} ({name})", where(runs, column=column, model=name)) for name in models]
+        nearly = "latents are nearly normal, and so are random sums of pixels: " if here.max() < NEARLY else ""
+        lines.append(say("{}: {}the departure from normal is {}, and {} of random sums (0: none).{}", column, nearly,
+                         listed(told), f"{here[PROJECTIONS]:.3f}", _gon_and_vae(here)))
     return lines
 
 
@@ -173,19 +174,20 @@ def shape_sentences(runs: pd.DataFrame) -> list[Html]:
     for (column, row), one in table.iterrows():
         way = linked(one["of the way"], runs[(runs.column == column) & (runs.row == row)])
         nothing = one["samples"] - one["normal pixels"] < 0.1 * (one["test images"] - one["normal pixels"])
-        said = ": these samples keep shapes no better than normal pixels do" if nothing else ""
-        lines.append(say("{}, {}: {} of the way from normal pixels to test images{}.", column, row, way, said))
+        said = ": no better than normal pixels" if nothing else ""
+        lines.append(say("{}, {}: in keeping shapes, samples of the fitted latents are {} of the way from samples of fitted "
+                         "pixels to real images{}.", column, row, way, said))
     return lines
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame, full_early: pd.DataFrame, early: pd.DataFrame) -> list[Html]:
-    """The claims, and what the first recorded data set and the first of this build say of them."""
-    lines = [say("The paper: a GON's latents are approximately normal after 800 steps, a VAE's significantly less so.")]
-    for source, told in (("Recorded", normality_sentences(full)), ("This build", normality_sentences(runs)),
-                         ("Samples, recorded", shape_sentences(full_early)),
-                         ("Samples of this build", shape_sentences(early))):
-        lines += [say("{}, {}", source, told[0])] if told else []
-    return lines
+    """What the first recorded data set and the first of this build say of latents and of samples; what the paper says."""
+    told = [say("{}, {}", source, line) for source, lines in (
+        ("Recorded", normality_sentences(full)), ("This build", normality_sentences(runs)),
+        ("Recorded", shape_sentences(full_early)), ("This build", shape_sentences(early))) for line in lines[:1]]
+    return with_claim(
+        told, "The paper: a GON's latents are approximately normal after 800 steps, a VAE's significantly less so, "
+                      "and samples from a normal distribution fitted to a GON's capture the object shapes.")
 
 
 def take_away(runs: pd.DataFrame) -> list[Html]:
@@ -194,17 +196,11 @@ def take_away(runs: pd.DataFrame) -> list[Html]:
     if table.empty:
         return [say("Nothing has been measured.")]
     means = table.groupby("model").departure.mean()
-    nearer = [name for name in means.index if name != PROJECTIONS and means[name] < means[PROJECTIONS]]
-    told = f"Latents nearer to normal than random sums of pixels are those of {_listed(nearer)}" if nearer else (
+    nearer = [f"the {name}" for name in means.index if name != PROJECTIONS and means[name] < means[PROJECTIONS]]
+    told = say("The latents of {} are nearer to normal than random sums of pixels", listed(nearer)) if nearer else (
         "No model's latents are nearer to normal than random sums of pixels")
     return [say("{}. Such sums are near normal by themselves, so a histogram that looks normal is no evidence that a model "
                 "has learned it: compare with random sums.", told)]
-
-
-def _listed(names):
-    """Names as a sentence has them: the VAE, the GON and the implicit GON."""
-    *first, last = [f"the {name}" for name in names]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 @rule("C19", "latents", says="the implicit GON's latents have a mean |skewness| under 0.5 and |excess kurtosis| under 1, "

@@ -16,7 +16,7 @@ from ...method.models import build
 from ...training.config import Config
 from ..judging import MARKS, Finding, rule
 from ..linear import pca_error
-from ..numbers import Html, linked, say
+from ..numbers import Html, linked, say, with_claim
 
 FORMS = {"reference": False, "fast": True}  # name: the inference rule's `exact`
 
@@ -60,16 +60,16 @@ def in_short(run: pd.DataFrame, agreed: tuple[float, float], compared: pd.Series
     """What the encoder of a GON is, from `agreement` and `decoders_compared` of one run (a row of `collect`)."""
     config, (pca, _, own) = run.config.iloc[0], compared
     side, size = config.size, f"{config.latents} × {run.channels.iloc[0] * config.size**2:,.0f}"
-    return [
-        Html("The paper says that in a mean-field model the latent is a linear function of the image (claim C22)."),
-        say("It is z = Mx + b. In this build ({}, {} × {} pixels) M has {} numbers, and Mx + b differs from what the "
-            "library encodes by {} of its length, from the published algorithm by {}.", run.column.iloc[0], side, side, size,
-            *(linked(f"{apart:.0e}", run) for apart in agreed)),
+    told = [
+        say("The latent is z = Mx + b: one matrix and one offset. In this build ({}, {} × {} pixels) M has {} numbers, and "
+            "Mx + b differs from what the library encodes by {} of its length, from the published algorithm by {}.",
+            run.column.iloc[0], side, side, size, *(linked(f"{apart:.0e}", run) for apart in agreed)),
         say("As its encoder is linear, PCA with as many components is the yardstick: test error {} against the GON's {}.",
             f"{pca:.2f}", linked(f"{own:.2f}", run)),
-        Html("The claim holds for likelihoods whose derivative is affine in the image, as the squared error's and the "
+        Html("That holds for likelihoods whose derivative is affine in the image, as the squared error's and the "
              "Bernoulli's are, and not for those over 256 levels."),
     ]
+    return with_claim(told, "The paper says that in a mean-field model the latent is a linear function of the image (C22).")
 
 
 def expected_costs(config, batch):

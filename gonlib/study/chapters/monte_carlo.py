@@ -13,7 +13,7 @@ from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import done, where
 from ..measures import mean_image
-from ..numbers import Html, linked, say
+from ..numbers import Html, linked, say, with_claim
 from ..pictures import how_far, learned
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
@@ -135,13 +135,15 @@ def noise_sentences(noise: pd.DataFrame) -> list[Html]:
 
 def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> list[Html]:
     """What sampling does to a latent, which integral needs the denser grid, and whether large images were learned."""
-    lines = noise_sentences(noise)[:1] + compare(runs)[:1]
+    told = [say("Yes: a latent from a random share of the coordinates is right on average, and its variance is known in "
+                "advance. Take the denser share for the inner integral, which makes the latent."),
+            *compare(runs)[:1], *noise_sentences(noise)[:1]]
     for one in large[large.state == "done"].itertuples():
-        verdict = "the pictures are learned" if learned(one.run) else "the pictures are not learned"
+        verdict = "and {} the pictures are learned" if learned(one.run) else "but {} the pictures are not learned yet"
         pace = linked(f"{one.ms:.0f} ms", large[large.hash == one.hash])
-        lines.append(say("{} × {} pixels: a step takes {}; {} {}.", one.config.size, one.config.size, pace, how_far(one),
-                         verdict))
-    return lines
+        told.append(say("{} × {} pixels become affordable: a step takes {}, " + verdict + ".", one.config.size,
+                        one.config.size, pace, how_far(one)))
+    return with_claim(told, "The paper names Monte Carlo integration and has not tried it.")
 
 
 def large_sentences(large: pd.DataFrame, small: pd.DataFrame) -> list[Html]:
@@ -173,10 +175,11 @@ def compare(runs):
         if share == 1 or outer != 1 or whole is None or outer_only is None:
             continue
         ratio = inner_only / outer_only
-        worse = "the inner" if ratio > 1.05 else "the outer" if ratio < 1 / 1.05 else "neither"
+        dearer = "inner" if ratio > 1.05 else "outer" if ratio < 1 / 1.05 else None
+        worse = f"sampling the {dearer} costs more" if dearer else "the two cost the same"
         mine = done[[r.column == column and r.config.inner_fraction == share and r.config.outer_fraction == 1
                      for r in done.itertuples()]]
         lines.append(say("Trained with a share of {} ({}): test error {} with the inner integral sampled, {} with the "
-                         "outer, {} on the full grid: sampling {} costs more.", f"{share:g}", column,
+                         "outer, {} on the full grid: {}.", f"{share:g}", column,
                          linked(f"{inner_only:.2f}", mine), f"{outer_only:.2f}", f"{whole:.2f}", worse))
     return lines

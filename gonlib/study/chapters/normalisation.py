@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..experiment import experiment
 from ..judging import compare, compared, done, where
-from ..numbers import Html, conditions, linked, number, say
+from ..numbers import Html, conditions, linked, listed, number, say
 
 STATISTICS = {"batch": "with statistics of the batch", "population": "with those of the population",
               "running": "with stock running averages"}
@@ -27,10 +27,10 @@ def latent_scales(dataset, scales=(1.0, 1024.0, 65536.0)):
     return [{"batchnorm": there, "latent_scale": scale} for there in (True, False) for scale in scales]
 
 
-def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame, widths: pd.DataFrame) -> list[Html]:
+def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame) -> list[Html]:
     """What this page found, for the box "In short": `full` and `modes` are recorded runs and this build's."""
-    return [say("Not in the paper: at the origin all images are one point, whose variance is zero, so that "
-                "normalisation divides by the square root of its eps. That constant sets the length of the latents."),
+    return [say("At the origin all images are one point, whose variance is zero, so that normalisation divides by the "
+                "square root of its eps: that constant sets the length of the latents. (The paper does not mention it.)"),
             *mode_sentences(compared(full), "Recorded"), *mode_sentences(modes), *scale_sentences(scaled)]
 
 
@@ -50,9 +50,10 @@ def paired_sentences(runs: pd.DataFrame) -> list[Html]:
     lines = []
     for mode in [mode for mode in ("population", "running") if {mode, "batch"} <= set(errors)]:
         change = 100 * (errors[mode] / errors["batch"] - 1).dropna()
-        verdict = {"holds": "lower", "fails": "higher"}.get(compare(change, 0 * change).verdict, "too close to call")
+        verdict = {"holds": ": lower", "fails": ": higher"}.get(compare(change, 0 * change).verdict, ": too close to call")
         each = linked(", ".join(f"{one:+,.1f}%" for one in change), where(runs, evaluation=(mode, "batch")))
-        lines.append(say("{} against batch, seed by seed: {}{}.", mode, each, f" ({verdict})" if len(change) > 1 else ""))
+        lines.append(say("With {}, seed by seed, the error differs from that with batch by {}{}.", mode, each,
+                         verdict if len(change) > 1 else ""))
     return lines
 
 
@@ -61,10 +62,9 @@ def scale_sentences(runs: pd.DataFrame) -> list[Html]:
     runs, each = done(runs, "test_error"), []
     for row, part in runs.groupby("row", sort=False):
         errors = part.groupby("column", sort=False).test_error.mean()
-        each.append(say("{} times the smallest {}", linked(f"{errors.max() / errors.min():.2f}", part), row))
-    scales = " or ".join(f"{scale:,.0f}" for scale in sorted(set(runs.latent_scale))) if each else ""
-    told = Html(" and ").join(each)
-    return [say("With latents scaled by {}, the largest error is {}.", scales, told)] if each else []
+        each.append(say("by a factor of {} {}", linked(f"{errors.max() / errors.min():.2f}", part), row))
+    return [say("Latents that are longer by a factor of up to {} change the error {}.",
+                f"{runs.latent_scale.max() / runs.latent_scale.min():,.0f}", listed(each))] if each else []
 
 
 def eps_sentences(runs: pd.DataFrame) -> list[Html]:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..experiment import experiment
 from ..judging import below, by_column, compared, done, rule, where
-from ..numbers import Html, conditions, linked, number, say
+from ..numbers import Html, found_in, linked, number, say, with_claim
 
 NEGATIVE, FROM_ORIGIN = FORMS = ("-grad", "z0 - grad")  # of the latent
 LETTERS = dict(zip(FORMS, "ab", strict=True))  # in the paper's figure
@@ -17,13 +17,11 @@ def origins(dataset, sds=(0.0, 0.01, 0.1, 1.0)):
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """What the paper says, and what the recorded runs and this build's show, for the box "In short"."""
-    lines = [say("The paper: an origin without noise has the lowest error, how much noise hardly matters, and form (a), the "
-                 "negative gradient, is better than form (b), which adds the origin to it.")]
-    for source, found in (("Recorded", compared(full)), ("This build", compared(runs))):
-        if told := sentences(found):
-            lines.append(say("{}, {}: {}.", source, conditions(found), Html("; ").join(told)))
-    return lines
+    """What noise at the origin does in recorded runs and in this build's; what the paper says."""
+    told = [found_in(source, found, clause) for source, found in
+            (("Recorded", compared(full)), ("This build", compared(runs))) for clause in sentences(found)]
+    return with_claim(told, "The paper: an origin without noise has the lowest error, how much noise hardly matters, and "
+                            "form (a), the negative gradient, is better than form (b), which adds the origin to it.")
 
 
 def sentences(runs: pd.DataFrame) -> list[Html]:
@@ -37,7 +35,8 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
             low, high = (linked(f"{end / still.test_error.mean():.2f}", noisy) for end in (means.min(), means.max()))
             lines.append(say("{} to {} times as large in form ({})", low, high, LETTERS[form]))
     both = Html(" and ").join(lines)
-    return [say("the error is {} without noise; with noise it is {}", number(still, "test_error"), both)] if lines else []
+    return [say("With the origin at zero the error is {}; with one drawn at random for each image it is {}",
+                number(still, "test_error"), both)] if lines else []
 
 
 @rule("C17", "origins", says="the error without noise at the origin is lowest, and for every noise that of z = -grad is "

@@ -9,7 +9,7 @@ from .. import judging
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, rule, where
 from ..measures import diversity, mean_image, nearest
-from ..numbers import Html, conditions, linked, reached, say
+from ..numbers import Html, conditions, linked, listed, reached, say, span, with_claim
 from ..pictures import begun, how_far, learned
 from ..pictures import mean_image as pictures_mean
 
@@ -67,19 +67,27 @@ def measured(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
-    """The claim, and the measures of the variational GONs' samples, recorded and of this build."""
-    lines = [say("The paper: samples are diverse and often contain fine details.")]
-    for source, some in (("Recorded", full), ("This build", runs)):
-        for found in judging.kept(where(begun(some), model="VGON"), "diversity"):
-            spread, novelty = found.table.spread.mean(), found.table.novelty.mean()
-            judged = [text for text, so in (("less diverse than real images", spread < 0.8),
-                                            ("unlike any real image", novelty > 1.5)) if so]
-            growing = (found.runs.epoch < found.runs.asked).any()
-            named = f"{found.title}, {reached(found.runs)}" if growing else found.title
-            lines.append(say("{}, {}: samples of a variational GON are {} times as far apart as test images, and {} times "
-                             "as far from the nearest training image{}.", source, named,
-                             linked(f"{spread:.2f}", found.runs), f"{novelty:.2f}", ": " * bool(judged) + ", ".join(judged)))
-    return lines
+    """How diverse and how new samples are, recorded and of this build; what the paper says."""
+    told = [line for source, some in (("Recorded", full), ("This build", runs)) for line in _diverse(source, begun(some))]
+    return with_claim(told, "The paper: samples are diverse and often contain fine details.")
+
+
+def _diverse(source, runs):
+    """The range of the measures of both models' samples over the data sets, in one sentence."""
+    found = {model: list(judging.kept(where(runs, model=model), "diversity")) for model in ("VGON", "VAE")}
+    if not found["VGON"]:
+        return []
+    used = pd.concat([one.runs for one in found["VGON"]])
+    spread, novelty = ([one.table[name].mean() for one in found["VGON"]] for name in ("spread", "novelty"))
+    other = [one.table.spread.mean() for one in found["VAE"]]
+    far = f", {reached(used)}" if (used.epoch < used.asked).any() else ""
+    judged = "less diverse than real images" if max(spread) < 0.8 else (
+        "as diverse as real images" if min(spread) >= 0.8 else "on some data less diverse than real images")
+    beside = say(" (a VAE's {} times)", span(other, ".2f")) if other else ""
+    return [say("Samples of a variational GON are {}: {} times as far apart as test images{}. They are {} times as far from "
+                "the nearest training image as test images are: 0 would be copies, far above 1 is like nothing real. "
+                "<small>({}: {}{})</small>", judged, linked(span(spread, ".2f"), used), beside, span(novelty, ".2f"), source,
+                listed([one.title for one in found["VGON"]]), far)]
 
 
 def lengths(runs: pd.DataFrame) -> list[Html]:

@@ -7,7 +7,7 @@ from ...data.registry import facts
 from ..experiment import curves, experiment
 from ..judging import MARKS, Finding, rule, where
 from ..linear import components_for, recorded_pca_error
-from ..numbers import Html, linked, say
+from ..numbers import Html, linked, listed, say, with_claim
 from ..paper import DATASETS, TABLE1
 from .table1 import SINGLE_STEP
 
@@ -194,23 +194,22 @@ def schedule_sentence(found: pd.DataFrame) -> Html:
     if found.empty:
         return Html("No recorded run can be held against the paper's columns yet.")
     appear, others = found[found.appears], found[~found.appears]
-    count = f"{len(appear) or 'none'} of {len(found)} settings with {ROWS} rows or more"
-    count = linked(count, pd.concat(list(found.runs)))
-    named = [f"{facts(one.dataset).title}, {one.setting}, epoch {one.nearest} ({len(one.ratios)} of 4 rows)"
-             for one in appear.itertuples()]
-    told = say("At some epoch the paper's column appears, each row within a factor of {} of its value, in {}{}.", NEAR,
-               count, f": {'; '.join(named)}" if named else "")
+    named = [f"{facts(one.dataset).title}, {one.setting}, epoch {one.nearest}" for one in appear.itertuples()]
+    count = linked(str(len(found)), pd.concat(list(found.runs)))
+    told = say("Still open: of {} recorded settings {} has all rows within a factor of {} of the paper's at any one "
+               "epoch{}.", count, f"only {len(appear)}" if named else "none", NEAR,
+               f" ({'; '.join(named)})" if named else "")
     if len(others):
         worst = pd.Series([max(one, key=lambda row: abs(np.log(one[row]))) for one in others.ratios]).mode()[0]
-        told += say(" Elsewhere the row that is farthest off is most often “{}”.", worst)
+        told += say(" In the others the row that is farthest off is most often “{}”.", worst)
     return told
 
 
 def in_short(found: pd.DataFrame) -> list[Html]:
-    """What the paper leaves open, what PCA says of it, and whether one of the `schedules` explains a column of Table 1."""
+    """Whether one of the `schedules` explains a column of Table 1, what PCA says of it, and what the paper leaves open."""
     needed = latent_yardstick()["components for GON's error"].drop(DATASETS["coil20"], errors="ignore")
-    return [Html("The paper does not say how many latents or filters, which batch size or which learning rate its Table 1 "
-                 "has; it says that training is stable over a wide range of them (C15)."),
-            say("A hint without any training: on {} the paper's GON has the error of PCA with {} to {} components, so about "
-                "256 latents.", ", ".join(needed.index), min(needed), max(needed)),
-            schedule_sentence(found)]
+    hint = say("A hint without any training: on {} the paper's GON has the error of PCA with {} to {} components, so about "
+               "256 latents.", listed(needed.index), min(needed), max(needed))
+    return with_claim([schedule_sentence(found), hint],
+                      "The paper does not say how many latents or filters, which batch size or which learning rate its "
+                      "Table 1 has; it says that training is stable over a wide range of them (C15).")

@@ -8,7 +8,7 @@ from ...method.origin import descend
 from ...runs.kept import collected
 from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, below, by_column, done, models_below, rule, where
-from ..numbers import Html, linked, number, say
+from ..numbers import Html, linked, number, say, with_claim
 
 COUNTS = (1, 2, 5, 10, 20, 50)
 
@@ -137,26 +137,23 @@ def c7(steps_and_gap_latents, settings_length):
 
 
 def in_short(recorded: pd.DataFrame, build: pd.DataFrame) -> list[Html]:
-    """What the paper finds in its Figure 2, and what further steps do to trained models.
+    """Why one step suffices, by what further steps do to trained models, and what the paper finds in its Figure 2.
 
     Args:
         recorded: `further` of the recorded runs.
         build: `further` of this build's.
     """
-    told = [Html("The paper: a GON has a lower error than an autoencoder at every latent size with half the parameters "
-                 "(2a) and overfits less (2c); several gradient steps give nothing over one, and detaching them is markedly "
-                 "worse (2b).")]
-    table = recorded if len(recorded) else build
-    frozen = _steps_of(table, "GON")
-    if frozen:
-        told.append(say("Why one step is enough: batch normalisation freezes the others. {}.", frozen))
-    descends = _steps_of(table, "10 steps, detached")
-    if descends:
+    table, told = recorded if len(recorded) else build, []
+    if frozen := _steps_of(table, "GON", "a trained GON"):
+        told.append(say("Because batch normalisation freezes the further steps. {}.", frozen))
+    if descends := _steps_of(table, "10 steps, detached", "a model trained with ten detached steps"):
         told.append(say("Detached steps are another method, a descent that goes on. {}.", descends))
-    return told
+    return with_claim(told, "The paper: several gradient steps give nothing over one, and detaching them is markedly worse "
+                            "(2b); a GON has a lower error than an autoencoder at every latent size, with half the "
+                            "parameters (2a), and overfits less (2c).")
 
 
-def _steps_of(table, model):
+def _steps_of(table, model, words):
     """What further steps at evaluation do to a model, of the first column that has it."""
     here = where(table, model=model) if len(table) else table
     if here.empty:
@@ -164,8 +161,8 @@ def _steps_of(table, model):
     here = here[here.column == here.column.iloc[0]]
     runs = here.drop_duplicates("hash")
     errors = here.groupby("steps").error.mean()
-    each = ", ".join(f"{errors[k]:.4g} after {k}" for k in (1, 10, 50))
+    each = [linked(f"{errors[k]:.4g}", runs) for k in (1, 10, 50)]
     second = here[here.steps == 2].moved.mean()
-    return say("On {}, {} epochs, a trained model of the row “{}” has the error {} steps; its second step has {} of the "
-               "first one's length", here.column.iloc[0], f"{runs.epoch.max():,.0f}", model, linked(each, runs),
+    return say("On {} ({} epochs) {} has the error {} after one step, {} after ten and {} after fifty; its second step is "
+               "{} times as long as its first", here.column.iloc[0], f"{runs.epoch.max():,.0f}", words, *each,
                linked(f"{second:.1g}", runs))

@@ -15,7 +15,7 @@ from ..experiment import experiment, title
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy
 from ..measures import evenly, mean_image
-from ..numbers import Html, linked, number, say
+from ..numbers import Html, linked, number, say, with_claim
 from ..pictures import how_far
 
 POINTS = 1000  # test images whose latents are kept
@@ -88,18 +88,18 @@ def conversion(dataset, sources=("from_edges", "from_left"), colour_sources=("fr
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame, converted: pd.DataFrame) -> list[Html]:
-    """What a classifier of few latents reaches beside its ceiling, and who wins at conversion."""
-    lines = [say("The paper: the latents of a classifier GON, squeezed into two numbers, show the classes.")]
-    for source, some in (("Recorded", full), ("This build", runs)):
-        if told := ceiling_sentences(some):
-            lines.append(say("{}, {}", source, told[0]))
-    lines.append(say("A GON classifier is exactly softmax regression of low rank, so that regression is its ceiling."))
+    """What a classifier of few latents reaches beside its ceiling, and who wins at conversion; what the paper says."""
+    told = [say("{}, {}", source, line) for source, some in (("Recorded", full), ("This build", runs))
+            for line in ceiling_sentences(some)[:1]]
     errors = converted_errors(converted)
     if {"GON", "AE"} <= set(errors):
-        wins = (errors["GON"] < errors["AE"]).sum()
-        lines.append(say("Conversion, in this build: the GON has the lower error in {} of {} tasks, the autoencoder in {}.",
-                         wins, len(errors), len(errors) - wins))
-    return lines
+        wins = int((errors["GON"] < errors["AE"]).sum())
+        told.append(say("Conversion, in this build: the GON has the lower error in {} of {} tasks, the autoencoder in {}.",
+                        wins or "none", len(errors), len(errors) - wins))
+    answer = say("It classifies, exactly as softmax regression of low rank does, so that regression is its ceiling; and it "
+                 "converts, reading its source through one matrix.")
+    return with_claim([answer, *told],
+                      "The paper: the latents of a classifier GON, squeezed into two numbers, show the classes.")
 
 
 def of_data(runs: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ...files import disk_space
 from ...runs.provenance import repository_root
 from ..experiment import experiment
 from ..measures import mean_image
-from ..numbers import Html, number, say
+from ..numbers import Html, listed, number, say
 
 
 @experiment("your-images", "A convolutional and an implicit GON on any folder of images")
@@ -51,14 +51,14 @@ def example_folder(images=480, side=48):
 
 def in_short(runs: pd.DataFrame, images) -> list[Html]:
     """What the two models have learned of a folder's images, beside the mean image."""
-    mean = float(mean_image(images).error.iloc[0])
-    counts = (f"{len(part):,}" for part in (images.train, images.test))
-    about = [say("{} training and {} test images of {} × {} pixels; the mean image's error is {}.", *counts, images.size,
-                 images.size, f"{mean:.1f}")]
+    mean, told = float(mean_image(images).error.iloc[0]), []
     for row, part in runs.groupby("row", sort=False):
         one = part.iloc[0]
         if one.state == "done":
-            judged = "" if one.test_error < mean else ": it has not learned them"
-            about.append(say("The {} reaches an error of {} in {} steps{}.", row, number(part, "test_error"),
-                             f"{one.steps:,.0f}", judged))
-    return about
+            share = f"{1 - one.test_error / mean:.0%}" if one.test_error < mean else "nothing"
+            told.append(say("the {} reproduces {} (test error {} after {} steps)", row, share, number(part, "test_error"),
+                            f"{one.steps:,.0f}"))
+    counts = (f"{len(part):,}" for part in (images.train, images.test))
+    about = say("{} training and {} test images of {} × {} pixels; the mean image's error is {}.", *counts, images.size,
+                images.size, f"{mean:.1f}")
+    return [say("Of what the mean image leaves unexplained {}.", listed(told)), about] if told else [about]

@@ -27,6 +27,7 @@ from gonlib.study.chapters import (
     tasks,
 )
 from gonlib.study.judging import unless_shown
+from gonlib.training.config import Config
 
 NOTHING = pd.DataFrame()
 
@@ -60,7 +61,7 @@ def missing(name):
     (normalisation.scale_sentences, "batch-normalisation-scale"), (normalisation.mode_sentences, "batch-normalisation"),
     (normalisation.eps_sentences, "batch-normalisation-eps"), (origins.sentences, "origins"), (samples.measured, "samples"),
     (table2.winners, "table2"), (table2.distance_sentence, "table2"), (table1.pictured, "table1"), (table1.costs, "table1"),
-    (table1.ratio_sentences, "table1"),
+    (table1.ratio_sentences, "table1"), (table1.paired_sentences, "table1"),
     (lambda runs: table1.fit_sentences(runs, runs), "glo-steps"),
     (lambda runs: table1.in_short(runs, runs)[1:], "table1"),  # all but what the paper says
     (lambda runs: steps_and_gap.in_short(steps_and_gap.further(runs), steps_and_gap.further(runs))[1:], "more-steps"),
@@ -86,9 +87,10 @@ def test_of_no_runs_the_box_of_a_chapter_holds_the_claim():
     nothing = [missing(name) for name in ("implicit", "samples", "latents", "classifier", "classifier-conversion")]
     found, sampled, spread, classes, converted = nothing
     for lines in (implicit.in_short(found, found, found), samples.in_short(sampled, sampled),
-                  latents.in_short(spread, spread, found, found), super_resolution.in_short(NOTHING, NOTHING),
-                  interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
-        assert lines[0].startswith("The paper: ") and len(lines) <= 2
+                  latents.in_short(spread, spread, found, found), super_resolution.in_short(NOTHING, NOTHING)):
+        assert len(lines) == 1 and lines[0].startswith("The paper: ")
+    for lines in (interpolation.in_short(NOTHING, NOTHING), tasks.in_short(classes, classes, converted)):
+        assert len(lines) == 2 and lines[1].startswith("The paper: ")  # the first needs no runs
 
 
 def test_where_no_true_views_are_known_chapter_16_says_so():
@@ -113,11 +115,11 @@ def test_activations_are_compared_with_their_control():
     values = {("GON", "elu", 32): 1.0, ("GON", "relu", 32): 2.0, ("AE", "elu", 32): 1.0, ("AE", "relu", 32): 1.5,
               ("GON", "leaky_relu", 32): 1.2, ("AE", "leaky_relu", 32): 1.3}
     runs = table(values, names=("model", "activation", "latents"), spread=0.0)
-    relu, leaky = map(text, activations.in_short(missing("activations"), runs)[1:])
-    assert relu.endswith("ReLU in place of ELU multiplies the GON's error by 2.00 and the autoencoder's by 1.50: "
-                         "it hurts the GON more.") and "1,000 steps, 3 seeds" in relu
-    assert leaky == ("There leaky ReLU in place of ELU multiplies the GON's error by 1.20 and the autoencoder's by 1.30: "
-                     "it does not hurt the GON more, against the claim.")
+    answer, paper = map(text, activations.in_short(missing("activations"), runs))
+    assert answer.startswith("In place of ELU, ReLU multiplies the GON's error by 2.00 (an autoencoder's: 1.50) and leaky "
+                             "ReLU by 1.20 (an autoencoder's: 1.30). ReLU hurts the GON more than the autoencoder, "
+                             "leaky ReLU not.")
+    assert "1,000 steps, 3 seeds" in answer and paper.startswith("The paper:")
     assert activations.factors(runs).loc["ReLU"].to_dict() == {("32 latents", "GON"): 2.0, ("32 latents", "AE"): 1.5}
 
 
@@ -126,8 +128,8 @@ def test_the_lead_of_each_architecture():
     runs = {"filters": table(values, "train_error", ("model", "filters"))}
     assert text(architectures.lead_table(runs)).split() == [
         "AE", "−", "GON", "AE", "/", "GON", "filters", "8", "filters", "+4.00", "1.80", "64", "filters", "-1.00", "0.50"]
-    told = text(architectures.in_short({}, runs)[-1])
-    assert told.endswith("Filters: the GON is ahead with 8 filters; the autoencoder is ahead with 64 filters.")
+    told = text(architectures.in_short({}, runs)[0])
+    assert told.startswith("With 8 filters the GON is ahead; with 64 filters the autoencoder is ahead. (This build:")
     one = {"filters": runs["filters"][runs["filters"].filters == 8]}
     assert architectures.lead_table(one) == ""  # nothing is varied
 
@@ -139,6 +141,8 @@ class Grown(FakeRun):
         error = self.metrics["train_error"] * 2 ** (self.metrics["epochs"] - epoch)
         return Grown({"epochs": epoch, "steps": epoch, "images": 9, "train_error": error, "test_error": error})
 
+    config = Config()
+
 
 def test_architectures_are_compared_at_the_epoch_that_all_have():
     values = {("GON", 8): 2.0, ("AE", 8): 4.0, ("GON", 64): 1.0, ("AE", 64): 1.5}
@@ -147,9 +151,21 @@ def test_architectures_are_compared_at_the_epoch_that_all_have():
     runs["run"] = [Grown({"epochs": one.epoch, "train_error": one.train_error}) for one in runs.itertuples()]
     found = architectures.several(runs)
     assert set(found.epoch) == {3} and list(found.train_error) == [2.0, 4.0, 4.0, 6.0]
+    told = text(architectures.in_short({"filters": runs}, {})[0])
+    assert "A lead need not last: at epoch 5 the GON is ahead (GON 1.00, AE 1.50) with 64 filters." in told
     findings = architectures.c16.judge(missing("architectures-spatial"), runs, runs[:0])
     (judged,) = (finding for finding in findings if finding)
     assert judged.outcome == "undecided" and "with 64 filters 2" in text(judged.text)  # at epoch 5 it would be 0.5
+
+
+def test_rows_of_table_1_are_compared_seed_by_seed():
+    """What a seed does to all rows, here 1.0 from one to the next, is no difference between them."""
+    runs = table({("GON", "digits"): 3.0, ("AE", "digits"): 3.5, ("Tied AE", "digits"): 2.9}, spread=1.0)
+    runs.loc[runs.model == "AE", "test_error"] += [0.1, -0.1, 0.0]
+    (line,) = table1.paired_sentences(runs)
+    assert text(line).startswith("digits, error less the GON's with the same seed: AE +0.50 ± 0.06, p ")
+    assert text(line).endswith("; Tied AE -0.10 ± 0.00.")
+    assert not table1.paired_sentences(runs[runs.seed == 0])  # one seed has no standard error
 
 
 def test_the_range_of_errors_with_noise():
@@ -157,8 +173,8 @@ def test_the_range_of_errors_with_noise():
               ("z0 - grad", 1.0, "digits"): 3.0}
     runs = table(values, names=("form", "origin_sd", "dataset"), seeds=1, spread=0.0)
     assert [text(line) for line in origins.sentences(runs)] == [
-        "the error is 1.00 without noise; with noise it is 2.00 to 2.00 times as large in form (a) and 3.00 to 3.00 times "
-        "as large in form (b)"]
+        "With the origin at zero the error is 1.00; with one drawn at random for each image it is 2.00 to 2.00 times as "
+        "large in form (a) and 3.00 to 3.00 times as large in form (b)"]
 
 
 def test_the_test_error_is_compared_where_both_models_fit_alike():
@@ -168,6 +184,9 @@ def test_the_test_error_is_compared_where_both_models_fit_alike():
     runs["run"] = [FakeRun(history=pd.DataFrame(falling[model], columns=["train_error", "test_error"]).assign(
         epoch=range(len(falling[model])))) for model in runs.model]
     assert text(generalisation.at_equal_fit(runs)).split()[-4:] == ["digits", "2.000", "3.000", "4.333"]
+    answer = text(generalisation.in_short(runs[:0], runs.assign(train_error=2.0))[0])
+    assert answer.startswith("The smaller gap is the GON's on digits. Where both fit their training images equally well, "
+                             "the lower test error is the GON's on digits.")
 
 
 def test_the_gap_of_each_model():
@@ -185,7 +204,8 @@ def test_recorded_runs_do_not_stand_beside_themselves():
 def test_ways_to_evaluate_are_compared_seed_by_seed():
     runs = table({("batch", "digits"): 1.0, ("running", "digits"): 20.0}, names=("evaluation", "dataset"), spread=0.0)
     (line,) = normalisation.paired_sentences(runs)
-    assert text(line) == "running against batch, seed by seed: +1,900.0%, +1,900.0%, +1,900.0% (higher)."
+    assert text(line) == ("With running, seed by seed, the error differs from that with batch by +1,900.0%, +1,900.0%, "
+                          "+1,900.0%: higher.")
     (line,) = normalisation.mode_sentences(runs)
     assert "1.00 ± 0.00 with statistics of the batch, 20.00 ± 0.00 with stock running averages" in text(line)
 
@@ -211,7 +231,30 @@ def test_table_2_says_who_is_ahead():
     values = {("VGON", "gaussian", "digits"): 4.0, ("VAE", "gaussian", "digits"): 5.0, ("VGON", "logistic", "digits"): 7.0}
     runs = table(values, "test_bits", ("model", "likelihood", "dataset"), spread=0.0).assign(paper=None)
     lines = [BeautifulSoup(line, "html.parser").text for line in table2.in_short(runs[:0], runs)]
-    assert lines[1].startswith("Its values lie between 1.06 and 5.94.")
-    assert len(lines) == 3
-    assert lines[2].startswith("In 1 of 1 small pairs of data set and likelihood the VGON has fewer bits: digits, "
-                               "discretised Gaussian")
+    answer, paper, likelihood = lines
+    assert answer == ("Of 1 small pairs of a data set and a likelihood the variational GON has fewer bits in 1, the VAE in "
+                      "none, neither clearly in none. The VGON is ahead on digits (discretised Gaussian).")
+    assert paper.startswith("The paper:") and likelihood.startswith("The paper's values lie between 1.06 and 5.94.")
+
+
+class Followed(FakeRun):
+    """A run that is still growing."""
+
+    def at(self, epoch):
+        return self
+
+
+def test_table_1_says_who_is_lowest_and_whether_that_lasts():
+    values = {("GON", "mnist"): 1.0, ("AE", "mnist"): 2.0, ("1 step, detached", "mnist"): 4.0, ("GON", "coil20"): 2.0,
+              ("Tied AE", "coil20"): 1.5, ("10 steps, detached", "coil20"): 1.0}
+    runs = table(values, spread=0.0, seeds=1).assign(factors=[("model",)] * 6, asked=[500, 500, 500, 900, 900, 900])
+    falling = {"GON": [3.0, 1.0], "AE": [4.0, 0.5]}
+    runs["run"] = [Followed(history=pd.DataFrame({"epoch": [1, 500], "test_error": falling.get(model, [9.0, 9.0])}))
+                   for model in runs.model]
+    lowest, paper, of_all, leaders = (text(line) for line in table1.in_short(runs, runs))
+    assert lowest == ("Of the four single-step rules, the lowest error is the GON's on MNIST (1.00; AE 2.00); the Tied AE's "
+                      "on COIL-20 (1.50; GON 2.00). Not trained through (1 step, detached), the GON's step has 4.00 times "
+                      "its error. (So far: at epoch 500 of 900; complete on MNIST.)")
+    assert paper.startswith("The paper:")
+    assert of_all == "Of all seven rules, lower still is “10 steps, detached” on COIL-20 (1.00)."
+    assert leaders.endswith("on MNIST the GON leads from epoch 1 and the AE leads from epoch 500.")

@@ -76,8 +76,8 @@ def test_a_column_of_the_paper_appears_if_all_rows_are_near_at_one_epoch():
     assert found.ratios.iloc[0] == pytest.approx({"GON": 1.0, "AE": 1.3 / 1.2, "Tied AE": 1.0})
     assert not schedules(frame[frame.model != "Tied AE"], paper=paper).appears.any()  # two rows are no column
     told = BeautifulSoup(schedule_sentence(found), "html.parser").text
-    assert "in 1 of 2 settings with 3 rows or more: MNIST, as assumed, epoch 2 (3 of 4 rows). Elsewhere" in told
-    assert "none of 1 settings" in BeautifulSoup(schedule_sentence(found[1:]), "html.parser").text
+    assert "of 2 recorded settings only 1 has" in told and "epoch (MNIST, as assumed, epoch 2). In the others" in told
+    assert "of 1 recorded settings none has" in BeautifulSoup(schedule_sentence(found[1:]), "html.parser").text
     cells = [[cell.text for cell in row("td")] for row in BeautifulSoup(schedule_table(found), "html.parser").tbody("tr")]
     assert [row[-1] for row in cells] == ["1.00", "0.40"]
 
