@@ -15,6 +15,8 @@ import warnings
 from .errors import UserError, from_system, shortened, unknown
 from .files import given_path
 
+MOST_AT_ONCE = 1000
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose faults are `UserError`s: one sentence, as everywhere."""
@@ -91,18 +93,7 @@ def parser(argv):
         return command
 
     run = add("run", run_command, "Train the missing runs of experiments, in the order in which they matter.")
-    run.add_argument("experiments", nargs="+", metavar="EXPERIMENT")
-    run.add_argument("--only", nargs="+", metavar="HASH", help="of these experiments only the runs with these names")
-    run.add_argument("--budget", type=seconds, metavar="TIME", help="stop cleanly within 90s, 9m or 1h")
-    run.add_argument("--store", type=given_path, metavar="FOLDER", help="use this run store alone")
-    run.add_argument("--pack", type=given_path, metavar="FILE", help="at the end, pack the runs: a .tar, .tar.gz or .tar.xz")
-    run.add_argument("--no-weights", action="store_true", help="keep numbers only")
-    run.add_argument("--form", default="auto", help="how a step runs: auto (captured on a GPU, eager on the CPU, there "
-                     "compiled for long runs), eager, compiled, captured or compiled+captured")
-    run.add_argument("--at-once", type=int, default=1, metavar="N",
-                     help="runs at a time: on a CPU as many processes, with a thread each")
-    run.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on the cluster at RAY_ADDRESS")
-    run.add_argument("--gpus-per-run", type=float, metavar="X", help="share of a GPU for each run of the engine ray")
+    _add_run_options(run)
     status = add("status", status_command, "Show which runs are there and the time that the others would take.")
     status.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -130,6 +121,22 @@ def parser(argv):
     if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
         raise unknown("command", argv[0], commands.choices)
     return top
+
+
+def _add_run_options(run):
+    """Declare the options of `python -m gonlib run`."""
+    run.add_argument("experiments", nargs="+", metavar="EXPERIMENT")
+    run.add_argument("--only", nargs="+", metavar="HASH", help="of these experiments only the runs with these names")
+    run.add_argument("--budget", type=seconds, metavar="TIME", help="stop cleanly within 90s, 9m or 1h")
+    run.add_argument("--store", type=given_path, metavar="FOLDER", help="use this run store alone")
+    run.add_argument("--pack", type=given_path, metavar="FILE", help="at the end, pack the runs: a .tar, .tar.gz or .tar.xz")
+    run.add_argument("--no-weights", action="store_true", help="keep numbers only")
+    run.add_argument("--form", default="auto", help="how a step runs: auto (captured on a GPU, eager on the CPU, there "
+                     "compiled for long runs), eager, compiled, captured or compiled+captured")
+    run.add_argument("--at-once", type=int, default=1, metavar="N",
+                     help="runs at a time: on a CPU as many processes, with a thread each")
+    run.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: on the cluster at RAY_ADDRESS")
+    run.add_argument("--gpus-per-run", type=float, metavar="X", help="share of a GPU for each run of the engine ray")
 
 
 def seconds(text):
@@ -175,8 +182,8 @@ def _engine(args):
     from .study.profiles import device_of
     from .training.forms import choose
 
-    if args.at_once < 1 or not 0 <= (args.gpus_per_run or 0) < math.inf:
-        raise UserError("--at-once is a whole number of at least 1, --gpus-per-run a number of at least 0.")
+    if not 1 <= args.at_once <= MOST_AT_ONCE or not 0 <= (args.gpus_per_run or 0) < math.inf:
+        raise UserError(f"--at-once is a whole number from 1 to {MOST_AT_ONCE}, --gpus-per-run a number of at least 0.")
     if args.engine == "ray":
         if args.at_once > 1:
             raise UserError("with --engine ray, runs share a GPU by --gpus-per-run, not by --at-once.")

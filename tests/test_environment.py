@@ -204,6 +204,14 @@ def test_make_test_can_round_as_other_processors_do(cpu, expected):
     assert ("ATEN_CPU_CAPABILITY" in done.stdout) == bool(expected)
 
 
+def test_readmes_table_is_that_of_the_recorded_runs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import results
+
+    text = (ROOT / "README.md").read_text()
+    assert results.table().count("\n") > 2 and results.written_into(text) == text, "run tools/results.py"
+
+
 def test_readmes_examples_of_the_library_run(capsys, tmp_path, monkeypatch):
     first, second = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)

@@ -6,8 +6,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from . import beside, journal, packs, provenance
 from .contents import CHECKPOINT, Unreadable, in_order, read_provenance
 from .merging import Merge, merge_run
 from .migration import convertible, migrate, old_runs
-from .progress import reporter
+from .progress import reporter, title
 from .run import USUAL, Run
 
 REPEAT = "repeat.safetensors"  # the checkpoint of a run that is trained again, for something on the way
@@ -108,6 +108,18 @@ def check_data(folder: Path, recorded: dict[str, Any], identity: dict[str, Any])
                         "delete that folder to train it on the new data, or put the old data back.")
 
 
+@contextmanager
+def enough_memory(config: Config, device: str) -> Iterator[None]:
+    """Turns what Python and torch say where the memory does not suffice for a run into a `UserError`: others may fit."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as fault:
+        if not isinstance(fault, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(fault):
+            raise
+        raise UserError(f"the memory of {device} does not suffice for run {config.hash} ({title(config)}): take a smaller "
+                        "network, size or batch_size, or fewer runs at a time.") from fault
+
+
 class Store:
     """A folder of runs: `<hash>/` for each trajectory, as far as it has been trained.
 
@@ -178,7 +190,7 @@ class Store:
             The run as asked. One whose loss becomes NaN or infinite has status "failed".
 
         Raises:
-            UserError: for a device that is not there, missing or changed data, or a full disk.
+            UserError: for a device that is not there, missing or changed data, a full disk, or too little memory.
         """
 
         def waiting() -> None:
@@ -194,7 +206,7 @@ class Store:
             return run
         check_device(device)
         with files.disk_space(self.root), files.locked(self.folder(config), waiting) as folder, \
-                reporter(config, progress) as report:
+                reporter(config, progress) as report, enough_memory(config, device):
             options |= {"deadline": deadline, "progress": report}
             self._complete(config, load_data(config, str(device)), str(device), keep_weights, options)
         return Run(folder, config)

@@ -199,7 +199,9 @@ def test_the_time_left_counts_what_a_checkpoint_holds(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arguments, said", [
     ("--form fast", "unknown form 'fast'"), ("--form captured", "the form captured needs a CUDA device"),
-    ("--at-once 0", "--at-once is a whole number of at least 1"), ("--engine spark", "argument --engine: invalid choice"),
+    ("--at-once 0", "--at-once is a whole number from 1 to 1000"),
+    ("--at-once 99999999999999999999", "--at-once is a whole number from 1 to 1000"),
+    ("--engine spark", "argument --engine: invalid choice"),
     ("--gpus-per-run 0.5", "--gpus-per-run is for --engine ray"),
     ("--gpus-per-run=nan", "--gpus-per-run a number of at least 0"),
     ("--gpus-per-run inf --engine ray", "--gpus-per-run a number of at least 0"),
