@@ -26,7 +26,7 @@ class Node:
     y: float
     below: str = ""  # shape, or number of parameters
 
-    width = property(lambda self: {"tensor": 0.92, "loss": 0.5}.get(self.kind, 0.76))
+    width = property(lambda self: {"tensor": 1.05, "loss": 0.5}.get(self.kind, 0.76))
 
 
 def figure_1(config, channels=1, names=tuple(TITLES)):
@@ -128,8 +128,8 @@ def _box(axis, node):
     else:
         style = "round,pad=0,rounding_size=0.1"
         axis.add_patch(FancyBboxPatch((left, low), w, h, boxstyle=style, facecolor=TENSOR, **options))
-    axis.text(node.x, node.y, node.text, ha="center", va="center", fontsize=8, color=INK, zorder=4)
-    axis.text(node.x, low - 0.04, node.below, ha="center", va="top", fontsize=7, color=INK, alpha=0.7, zorder=4)
+    axis.text(node.x, node.y, node.text, ha="center", va="center", fontsize=9, color=INK, zorder=4)
+    axis.text(node.x, low - 0.04, node.below, ha="center", va="top", fontsize=8.5, color=INK, alpha=0.7, zorder=4)
 
 
 def _arrow(axis, start, end, kind):

@@ -3,10 +3,12 @@
 import io
 import math
 import re
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.lines import Line2D
@@ -79,12 +81,22 @@ def fit_phone(figure) -> bool:
         _stack(figure, panels, beside)
     below = math.ceil(len(panels) / beside) if columns > 1 else rows
     figure.set_size_inches(PHONE, below * high / rows * (min(PHONE / beside / wide * columns, 1) if columns > 1 else 1))
+    for axes in panels:
+        axes.title.set_text(textwrap.fill(axes.get_title(), int(PHONE / beside / 0.085)))
     for legend in list(figure.legends):
         handles, names = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
         legend.remove()
-        lines = math.ceil(sum(0.6 + 0.075 * len(name) for name in names) / PHONE)
-        figure.legend(handles, names, loc="outside upper center", ncols=math.ceil(len(names) / lines))
+        figure.legend(handles, names, loc="outside upper center", ncols=_legend_columns(names))
     return True
+
+
+def _legend_columns(names):
+    """In how many columns names of curves fit a phone, each as wide as its longest name."""
+    for count in range(len(names), 1, -1):
+        columns = np.array_split([len(name) for name in names], count)
+        if sum(0.6 + 0.085 * max(column) for column in columns) <= PHONE:
+            return count
+    return 1
 
 
 def _stack(figure, panels, beside):

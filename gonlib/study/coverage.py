@@ -12,8 +12,8 @@ from .numbers import Html, reached
 from .registry import EXPERIMENTS, SMALLER, at_full_schedule
 
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""\
-<p>{{ "{:,}".format(done) }} of {{ "{:,}".format(runs) }} runs are complete, {{ growing }} are on their way, of
-{{ begun }} of {{ lines | length }} experiments.</p>
+<p>{{ "{:,}".format(done) }} of {{ "{:,}".format(runs) }} runs are complete, {{ growing }} are on their way; {{ begun }} of
+{{ lines | length }} experiments have some.</p>
 <table class="coverage"><thead><tr><th scope="col">table or figure</th><th scope="col">recorded</th>
 <th scope="col">missing</th></tr></thead><tbody>
 {% for line in lines %}

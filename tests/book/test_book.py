@@ -182,6 +182,11 @@ def browser():
     tab.close()
 
 
+SIDEWAYS = """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(
+    [...document.querySelectorAll('article :is(.table-scroll, .text_html, .pst-scrollable-table-container)')]
+        .filter(it => it.scrollWidth > it.clientWidth + 1).map(it => it.textContent.trim().slice(0, 60))))))"""
+
+
 @needs_chromium
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_is_whole_without_a_network_and_fits_a_phone(browser, smoke_book, name):
@@ -195,8 +200,11 @@ def test_a_page_is_whole_without_a_network_and_fits_a_phone(browser, smoke_book,
     cut = browser.evaluate("""[...document.querySelectorAll('article .math mjx-math')].filter(
         m => m.getBoundingClientRect().left < 0).length""")
     assert not cut, f"{cut} formulas begin to the left of the page, where no scrolling gets"
-    width = browser.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
-    assert width <= PHONE["width"], f"{name} is {width} pixels wide on a phone"
+    for screen in (PHONE["width"], 360):
+        browser.call("Emulation.setDeviceMetricsOverride", **PHONE | {"width": screen})
+        assert not browser.evaluate(SIDEWAYS), f"tables of {name} are cut off at {screen} pixels"
+        width = browser.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)")
+        assert width <= screen, f"{name} is {width} pixels wide on a phone of {screen}"
 
 
 @needs_chromium
@@ -206,6 +214,8 @@ def test_pages_follow_the_system_into_the_dark(browser, smoke_book, dark):
     shown = np.asarray(Image.open(io.BytesIO(browser.screenshot(whole=False))).convert("L"))
     assert shown.std() > 10, "the page is blank"
     assert (np.median(shown) < 60) if dark else (np.median(shown) > 200)
+    picture = "getComputedStyle(document.querySelector('.pictures img'))"
+    assert browser.evaluate(f"[{picture}.padding, {picture}.filter]") == ["0px", "none"]  # data, as they are
 
 
 CONTRASTS = """(() => {

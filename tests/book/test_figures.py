@@ -168,6 +168,18 @@ def test_the_gap_of_a_data_set_stays_below_its_errors_on_a_phone():
     plt.close(fig)
 
 
+def test_long_names_and_titles_do_not_make_a_figure_wider_than_a_phone():
+    with plt.rc_context(svg.SETTINGS):
+        fig, ax = plt.subplots(figsize=(6, 3))
+        for name in ("GON", "1 step, detached", "10 steps, detached", "implicit GON, patches", "GLO"):
+            ax.plot([1, 2], label=name)
+        fig.legend(loc="outside upper center", ncols=5)
+        ax.set_title("MNIST (60,000 images of 28 x 28 pixels), SIREN of 4 x 64 units, at epoch 1 of 50")
+        made = BeautifulSoup(svg.as_html(fig), "html.parser")
+    assert float(made.select_one(".narrow svg")["viewbox"].split()[2]) <= 72 * svg.PHONE + 9
+    plt.close(fig)
+
+
 def test_many_marks_are_one_image():
     with plt.rc_context(svg.SETTINGS):
         fig, ax = plt.subplots(figsize=(3, 3))

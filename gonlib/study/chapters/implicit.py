@@ -73,18 +73,17 @@ def yardsticks(runs: pd.DataFrame) -> pd.DataFrame:
     return yards.assign(mean_error=[mean_image_error(run) for run in yards.run] if len(yards) else [])
 
 
-def sentences(runs: pd.DataFrame) -> list[Html]:
-    """For each data set what a network has kept of the signal, and what PCA would need for its share."""
+def kept_table(runs: pd.DataFrame) -> Html:
+    """For each data set what a network has kept of the signal, beside PCA with as many components as it has latents."""
     lines = []
     for row in yardsticks(runs).itertuples():
-        if not row.test_error < row.mean_error:  # it has learned nothing yet, or that is not known
-            continue
-        pca = _pca_parameters(row)
-        ours, theirs = (f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error))
-        kept = linked(f"{row.parameters:,.0f} parameters keep {ours} of the signal", runs[runs.hash == row.hash])
-        lines.append(say("{}: {} ({}); PCA with {} components keeps {} with {} parameters, {} times as many.", row.column,
-                         kept, how_far(row), row.config.latents, theirs, f"{pca:,}", f"{pca / row.parameters:.1f}"))
-    return lines
+        if row.test_error < row.mean_error:  # else it has learned nothing yet, or that is not known
+            ours, theirs = (f"{1 - error / row.mean_error:.1%}" for error in (row.test_error, row.pca_error))
+            lines.append({"data": row.column, "trained": how_far(row), "parameters": f"{row.parameters:,.0f}",
+                          "signal kept": linked(ours, runs[runs.hash == row.hash]),
+                          "PCA's parameters": f"{_pca_parameters(row):,}", "PCA keeps": theirs})
+    made = pd.DataFrame(lines).to_html(escape=False, index=False, border=0, classes="results means") if lines else ""
+    return say('<div class="table-scroll">{}</div>', Html(made)) if lines else Html("")
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame, counts: pd.DataFrame) -> list[Html]:

@@ -98,24 +98,16 @@ def beside(full: pd.DataFrame, small: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentences(smooth: pd.DataFrame) -> list[Html]:
-    """How smoothly slerp and lerp move past the true views, from the kept tables "smoothness"."""
+    """How near slerp and lerp come to the true views, from the kept tables "smoothness"."""
     if smooth.empty:
         return [say("The true views between two images are known for shapes and COIL-20 only: on other data nothing is "
                     "measured.")]
-    lines = []
-    for (column, change), part in smooth.groupby(["column", "change"], sort=False):
-        monotone, off = (part.groupby("path")[name].mean() for name in ("monotone", "off_path"))
-        lines.append(say(
-            "{}, {}: slerp is monotone for {} of {} pairs (lerp {}, the views reconstructed {}); the nearest true view is "
-            "{} away ({}; {}).", column, change, linked(f"{monotone.slerp:.0%}", part), f"{part.pairs.iloc[0]:.0f}",
-            f"{monotone.lerp:.0%}", f"{monotone['views']:.0%}", *(f"{off[way]:.2f}" for way in ("slerp", "lerp", "views"))))
     off = smooth.pivot_table(index=["column", "change"], columns="path", values="off_path", sort=False)
     beyond = [f"{(off[way] / off['views'] - 1).mean():+.0%}" for way in ("slerp", "lerp")]
     nearer = (off.slerp < off.lerp).sum()
-    lines.append(say("Beyond what reconstruction alone costs, slerp adds {} to the distance from the true views and lerp "
-                     "{}, on average over {} change{}. Slerp is nearer than lerp in {} of them.",
-                     linked(beyond[0], smooth.drop_duplicates("hash")), beyond[1], len(off), "s" * (len(off) != 1), nearer))
-    return lines
+    return [say("Beyond what reconstruction alone costs, slerp adds {} to the distance from the true views and lerp {}, on "
+                "average over {} change{}. Slerp is nearer than lerp in {} of them.",
+                linked(beyond[0], smooth.drop_duplicates("hash")), beyond[1], len(off), "s" * (len(off) != 1), nearer)]
 
 
 def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:

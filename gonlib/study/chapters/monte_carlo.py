@@ -124,20 +124,30 @@ def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
     return table[table.hash == table.hash.iloc[0]] if len(table) else table
 
 
+def noise_table(noise: pd.DataFrame) -> Html:
+    """What the largest shares do to latents and pictures, from `noise_of`, a line for each share."""
+    lines = [{"share of the coordinates": f"{row.fraction:g}",
+              "variance, measured": linked(f"{row.variance:.3g}", noise[:1]), "predicted": f"{row.predicted:.3g}",
+              "test error": f"{row.error:.2f}", "on the full grid": f"{row.full_error:.2f}"}
+             for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
+    made = pd.DataFrame(lines).to_html(escape=False, index=False, border=0, classes="results") if lines else ""
+    return say('<div class="table-scroll">{}</div>', Html(made)) if lines else Html("")
+
+
 def noise_sentences(noise: pd.DataFrame) -> list[Html]:
-    """What the largest shares do to latents and pictures, from `noise_of`."""
-    return [say("From a share of {} of the coordinates, a latent's variance is {} of its squared length (predicted: {}); "
-                "the test error of a model trained on all of them grows from {} to {}.", f"{row.fraction:g}",
-                linked(f"{row.variance:.3g}", noise[:1]),
-                f"{row.predicted:.3g}", f"{row.full_error:.2f}", f"{row.error:.2f}")
-            for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
+    """What the largest share does to latents and pictures, from `noise_of`."""
+    return [say("From a share of {} of the coordinates, a latent's variance is {} of its squared length (predicted: {}), "
+                "and the test error of a model trained on all of them grows from {} to {}.", f"{row.fraction:g}",
+                linked(f"{row.variance:.3g}", noise[:1]), f"{row.predicted:.3g}", f"{row.full_error:.2f}",
+                f"{row.error:.2f}")
+            for row in (noise[noise.fraction < 1].iloc[:1].itertuples() if len(noise) else ())]
 
 
 def in_short(runs: pd.DataFrame, noise: pd.DataFrame, large: pd.DataFrame) -> list[Html]:
     """What sampling does to a latent, which integral needs the denser grid, and whether large images were learned."""
     told = [say("Yes: a latent from a random share of the coordinates is right on average, and its variance is known in "
                 "advance. Take the denser share for the inner integral, which makes the latent."),
-            *compare(runs)[:1], *noise_sentences(noise)[:1]]
+            *compare(runs)[:1], *noise_sentences(noise)]
     for one in large[large.state == "done"].itertuples():
         verdict = "and {} the pictures are learned" if learned(one.run) else "but {} the pictures are not learned yet"
         pace = linked(f"{one.ms:.0f} ms", large[large.hash == one.hash])

@@ -52,7 +52,7 @@ def missing(name):
     (first_minute.with_snapshots, "first-minute"),
     (first_minute.share_table, "first-minute"), (first_minute.milestones, "first-minute"),
     (generalisation.with_gap, "generalisation"),
-    (implicit.sentences, "implicit"), (implicit.count_sentences, "implicit-parameters"),
+    (implicit.kept_table, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
     (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
     (latents.shape_sentences, "latents-early"), (latents.stops, "latents-early"), (implicit.yardsticks, "implicit"),
@@ -79,6 +79,7 @@ def test_of_no_runs_nothing_is_concluded(conclude, name):
 def test_of_empty_tables_nothing_is_concluded():
     assert super_resolution.by_size(NOTHING).empty and interpolation.summary(NOTHING).empty
     assert super_resolution.score_sentences(NOTHING) == super_resolution.detail_sentences(NOTHING) == []
+    assert not monte_carlo.noise_table(NOTHING)
     assert monte_carlo.noise_sentences(NOTHING) == tasks.conversion_sentences(NOTHING, NOTHING) == []
     assert "No recorded run" in settings.schedule_sentence(NOTHING) and not settings.schedule_table(NOTHING)
 
