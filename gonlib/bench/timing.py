@@ -24,8 +24,8 @@ def synchronise(device):
         torch.cuda.synchronize(device)
 
 
-def interleaved(works, device, seconds=SECONDS, rounds=3):
-    """Name -> (median, spread) in ms of works (name -> callable) that take turns for about `seconds`, `rounds` at least.
+def interleaved(works, device, seconds=SECONDS):
+    """Name -> (median, spread) in ms of works (name -> callable) that take turns for about `seconds`, three times at least.
 
     A work that takes little time is repeated within its turn, for 20 ms.
     """
@@ -36,7 +36,7 @@ def interleaved(works, device, seconds=SECONDS, rounds=3):
         repeats[name] = max(1, round(0.02 / max(took, 1e-6)))
         once += took * repeats[name]
     times = {name: [] for name in works}
-    for _ in range(max(rounds, min(int(seconds / once), 50))):
+    for _ in range(max(3, min(int(seconds / once), 50))):
         for name, work in works.items():
             times[name].append(_timed(work, repeats[name], device) / repeats[name] * 1e3)
     quartiles = {name: pd.Series(values).quantile([0.25, 0.5, 0.75]).tolist() for name, values in times.items()}

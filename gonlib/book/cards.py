@@ -49,11 +49,6 @@ class Recipe(NamedTuple):
         return EXPERIMENTS[self.experiment].title
 
     @property
-    def of_paper(self) -> bool:
-        """Whether the experiment is a table or figure of the paper."""
-        return self.title.startswith(("Table ", "Figure"))
-
-    @property
     def command(self) -> str:
         """The command that trains this run and others of its experiment."""
         changes = [f"-p {name} {shlex.quote(value if isinstance(value, str) else json.dumps(value))}"
@@ -77,7 +72,7 @@ def recipes(profiles: tuple[str, ...]) -> dict[str, Recipe]:
 
 
 def _rank(recipe):
-    return recipe.of_paper, not recipe.changes, recipe.epochs, recipe.steps
+    return EXPERIMENTS[recipe.experiment].of_paper, not recipe.changes, recipe.epochs, recipe.steps
 
 
 def _asked(profile: str) -> Iterator[tuple[str, dict]]:

@@ -39,12 +39,12 @@ def plot_activations(names):
     return fig
 
 
-def plot_classes(points, ax=None):
+def plot_classes(points):
     """Latents `z1`, `z2` coloured by `label`; those that a classifier `named` otherwise are crosses; returns the axes.
 
     `points` are the tables "points" of `kept.collected`.
     """
-    ax = ax or plt.figure(figsize=(5.2, 4.2)).add_subplot()
+    ax = plt.figure(figsize=(5.2, 4.2)).add_subplot()
     colours = sns.color_palette("tab20" if points.label.max() > 9 else "tab10")
     for label, part in points.groupby("label"):
         right, wrong = part[part.named == part.label], part[part.named != part.label]
@@ -56,23 +56,23 @@ def plot_classes(points, ax=None):
     return ax
 
 
-def show_snapshots(run, originals=None, rows=8, images=12):
-    """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8)."""
+def show_snapshots(run, originals=None):
+    """Twelve reconstructions of a run with snapshots at eight moments, below the originals (figure 8)."""
     shots, when = run.snapshots
-    keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
+    keep = np.unique(np.linspace(0, len(shots) - 1, min(8, len(shots))).round().astype(int))
     label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
-    top = {} if originals is None else {"images": originals[:images]}
-    show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55, runs=[run.hash])
+    top = {} if originals is None else {"images": originals[:12]}
+    show_images(top | {label[int(i)]: shots[i, :12] for i in keep}, size=0.55, runs=[run.hash])
 
 
 def _seconds(value):
     return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
 
 
-def plot_seconds(runs, ax=None):
+def plot_seconds(runs):
     """Test error at the snapshots of runs against seconds of training, and the mean image's error dotted."""
     shots = pd.concat([r.run.snapshots[1].assign(row=r.row, seed=r.seed, hash=r.hash) for r in runs.itertuples()])
-    ax = plot_curves(shots[shots.seconds > 0], x="seconds", ax=ax)
+    ax = plot_curves(shots[shots.seconds > 0], x="seconds")
     mean_image = shots.mean_image_error.iloc[0]
     ax.axhline(mean_image, color="0.5", ls=":", lw=1.2)
     ax.annotate("the mean image", (0, mean_image), xycoords=("axes fraction", "data"), xytext=(4, -3),
@@ -81,7 +81,7 @@ def plot_seconds(runs, ax=None):
     return ax
 
 
-def grid_of_errors(runs, metric="test_error"):
+def grid_of_errors(runs):
     """Final errors as heat maps on one logarithmic colour scale: a panel per row, learning rate by batch size; the figure.
 
     A run whose loss became NaN or infinite is an empty field marked "failed".
@@ -89,11 +89,11 @@ def grid_of_errors(runs, metric="test_error"):
     models = list(dict.fromkeys(runs.row))
     fig, axes = plt.subplots(1, len(models), figsize=(3.6 * len(models), 2.9), sharey=True, squeeze=False)
     done = runs[runs.state == "done"]
-    scale = LogNorm(done[metric].min(), done[metric].max())
+    scale = LogNorm(done.test_error.min(), done.test_error.max())
     for axis, model in zip(axes.flat, models, strict=True):
         part = runs[runs.row == model]
-        part = part.assign(**{metric: part[metric].where(part.state == "done")})
-        values = part.pivot_table(index="learning_rate", columns="batch_size", values=metric, dropna=False)
+        part = part.assign(test_error=part.test_error.where(part.state == "done"))
+        values = part.pivot_table(index="learning_rate", columns="batch_size", values="test_error", dropna=False)
         text = values.map(lambda v: "failed" if math.isnan(v) else f"{v:.3g}")
         sns.heatmap(values, annot=text, fmt="", norm=scale, cmap="viridis_r", ax=axis, cbar=axis is axes.flat[-1])
         axis.set(title=model, xlabel="batch size", ylabel="learning rate" if axis is axes.flat[0] else "")
@@ -152,14 +152,14 @@ def show_known(runs, *ways):
     show_images(kept.alike(rows), size=0.55)
 
 
-def plot_detail(detail, methods=("bilinear", "bicubic", "bicubic of the GON", "GON")):
+def plot_detail(detail):
     """Correlation with the truth against spatial frequency, a panel per data set at its largest size; the figure, or None.
 
     `detail` are the tables "detail" of `kept.collected`; dotted is the highest frequency of the small images.
     """
     if detail.empty:
         return None
-    detail = largest(detail)
+    detail, methods = largest(detail), ("bilinear", "bicubic", "bicubic of the GON", "GON")
     columns = list(dict.fromkeys(detail.column))
     fig, axes = plt.subplots(1, len(columns), figsize=(max(3.2 * len(columns), 4.8), 3), sharey=True, squeeze=False)
     for axis, column in zip(axes.flat, columns, strict=True):

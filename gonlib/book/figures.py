@@ -80,15 +80,15 @@ def plot_curves(curves, y="test_error", x="epoch", hue="row", label="summed squa
     return ax
 
 
-def _name_ends(ax, ends, palette, apart=12):
-    """Write the name of each curve at its end's height, right of all curves, names at least so many points `apart`."""
+def _name_ends(ax, ends, palette):
+    """Write the name of each curve at its end's height, right of all curves, names at least 12 points apart."""
     right = max((end[0] for end in ends.values()), default=0)
     heights = {name: ax.transData.transform(end)[1] * 72 / ax.figure.dpi for name, end in ends.items()}
     order = sorted(heights, key=heights.get)
-    places, floor = dict(heights), ax.bbox.y0 * 72 / ax.figure.dpi + apart / 2  # above what is written along the axis
+    places, floor = dict(heights), ax.bbox.y0 * 72 / ax.figure.dpi + 6  # above what is written along the axis
     for _ in range(40):  # neighbours that are too close move away from each other
         for below, above in zip(order, order[1:], strict=False):
-            push = max(apart - (places[above] - places[below]), 0) / 2
+            push = max(12 - (places[above] - places[below]), 0) / 2
             places[below] -= push
             places[above] += push
         places[order[0]] = max(places[order[0]], floor)
@@ -135,16 +135,16 @@ def plot_panels(curves, panel="column", per_row=None, share=True, **options):
     return fig
 
 
-def plot_gap(curves, panel="column", per_row=3):
+def plot_gap(curves):
     """Test (solid) and training error (dashed), and below it the gap between them, a panel per data set; the figure."""
-    names = list(dict.fromkeys(curves[panel]))
+    names = list(dict.fromkeys(curves.column))
     curves = curves.assign(gap=curves.test_error - curves.train_error)
-    blocks, wide = math.ceil(len(names) / per_row), min(len(names), per_row)
+    blocks, wide = math.ceil(len(names) / 3), min(len(names), 3)
     size = min(max(2.3 * wide, 4.8), svg.WIDTH), 4.0 * blocks + 0.2
     fig, axes = plt.subplots(2 * blocks, wide, figsize=size, squeeze=False)
     for i, name in enumerate(names):
         row, column = divmod(i, wide)
-        _plot_gap(curves[curves[panel] == name], *axes[2 * row : 2 * row + 2, column])
+        _plot_gap(curves[curves.column == name], *axes[2 * row : 2 * row + 2, column])
         axes[2 * row, column].set_title(textwrap.fill(str(name), 26))
     lines = _legend(axes)
     for i, axis in enumerate(axes.flat):
@@ -179,28 +179,27 @@ def _legend(axes):
     return {label: handle for handles, labels in legends for handle, label in zip(handles, labels, strict=True)}
 
 
-def plot_against(runs, field, y="test_error", log_x=True, **options):
-    """A metric of finished runs against one of their factors, a curve per row; returns the axes."""
+def plot_against(runs, field, **options):
+    """The test error of finished runs against one of their factors, a curve per row; returns the axes."""
     done = runs[runs.state == "done"]
-    ax = plot_curves(done, y=y, x=field, **options)
+    ax = plot_curves(done, x=field, **options)
     for line in ax.lines:
         line.set(marker="o", markersize=4)
     values = sorted(set(done[field]))
-    if log_x:
-        ax.set_xscale("log")
+    ax.set_xscale("log")
     ax.set_xticks(values, [f"{v:g}" for v in values], minor=False)
     ax.minorticks_off()
     return ax
 
 
-def plot_points(frame, x, y="test_error", labels=None, label="summed squared error per image"):
+def plot_points(frame, x, labels):
     """Points on logarithmic axes, each with its text of `labels` beside it; rows without a number are left out."""
     ax = plt.figure().add_subplot()
-    known = frame[frame[x].notna() & frame[y].notna()] if {x, y} <= set(frame) else frame[:0]
-    ax.plot(known[x], known[y], "o", color=COLOURS["implicit GON"])
+    known = frame.dropna(subset=[x, "test_error"])
+    ax.plot(known[x], known.test_error, "o", color=COLOURS["implicit GON"])
     for number, (i, row) in enumerate(known.iterrows()):  # above and below in turn, so that neighbours do not collide
         place = {"xytext": (4, 5), "va": "bottom"} if number % 2 else {"xytext": (4, -5), "va": "top"}
-        ax.annotate("" if labels is None else labels[i], (row[x], row[y]), textcoords="offset points", fontsize=8, **place)
-    ax.set(xlabel=x, ylabel=label, xscale="log", yscale="log")
+        ax.annotate(labels[i], (row[x], row.test_error), textcoords="offset points", fontsize=8, **place)
+    ax.set(xlabel=x, ylabel="summed squared error per image", xscale="log", yscale="log")
     svg.remember(ax.figure, known)
     return ax

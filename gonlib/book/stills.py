@@ -16,6 +16,7 @@ from ..study.measures import paths
 from .figures import signed
 from .grids import arrange, as_cpu, source
 
+FINE = 128  # side in pixels of an enlarged picture
 PLUS, MINUS, GREEN = "#d8602b", "#2f86c1", "#12a378"  # the colours of elements/page.js
 
 
@@ -68,10 +69,10 @@ def ring(radius: float, sigma: float, others: Tensor) -> str:
 
 
 @torch.no_grad()
-def zoom(model: Model, small: Tensor, z: Tensor, size: int = 128) -> str:
+def zoom(model: Model, small: Tensor, z: Tensor) -> str:
     """One small image (1, C, h, h), enlarged bicubically, and as the model draws its latent (1, k)."""
-    pictures = {f"given: {small.shape[-1]} × {small.shape[-1]} pixels": small, "bicubic": enlarge(small, size, "bicubic"),
-                "the GON": render(model, z, size)}
+    pictures = {f"given: {small.shape[-1]} × {small.shape[-1]} pixels": small, "bicubic": enlarge(small, FINE, "bicubic"),
+                "the GON": render(model, z, FINE)}
     figure, axes = plt.subplots(1, 3, figsize=(7, 2.6))
     for axis, (title, picture) in zip(axes, pictures.items(), strict=True):
         axis.imshow(as_cpu(picture)[0].permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
@@ -80,9 +81,9 @@ def zoom(model: Model, small: Tensor, z: Tensor, size: int = 128) -> str:
     return _picture(figure)
 
 
-def path(model: Model, a: Tensor, b: Tensor, frames: int = 7) -> str:
+def path(model: Model, a: Tensor, b: Tensor) -> str:
     """The ways between two images (1, C, H, W), a row for each."""
-    found = paths(model, a, b, frames, 4 * a.shape[-1])
+    found = paths(model, a, b, 7, 4 * a.shape[-1])
     rows = {name: found[key][:, 0] for name, key in (("slerp", "slerp"), ("lerp", "lerp"), ("cross-fade", "pixels"))}
     return source(arrange(kept.alike(rows)).as_image())
 

@@ -1,13 +1,12 @@
 """What is recorded of the paper's experiments, how far it has been trained, and the command that makes the rest."""
 
-import re
 from typing import NamedTuple
 
 import jinja2
 import pandas as pd
 
 from ..runs import store
-from .experiment import collect, title
+from .experiment import collect, data_title
 from .numbers import Html, reached
 from .registry import EXPERIMENTS, SMALLER, at_full_schedule
 
@@ -39,12 +38,12 @@ def coverage(name: str) -> tuple[Line, pd.DataFrame]:
     """What is recorded of an experiment at full schedule, and its runs as `collect` gives them."""
     stores = [store.recorded_store()]
     runs = collect(at_full_schedule(name, stores), stores)
-    told = {title({"dataset": dataset}, ["dataset"]): _told(here) for dataset, here in runs.groupby("dataset", sort=False)}
+    told = {data_title(dataset): _told(here) for dataset, here in runs.groupby("dataset", sort=False)}
     recorded, missing = [f"{named}: {words}" for named, words in told.items() if words], [n for n in told if not told[n]]
     if name in SMALLER:
         stand_ins = collect(at_full_schedule(name, stores, **SMALLER[name]), stores)
         for dataset, here in stand_ins.groupby("dataset", sort=False):
-            recorded += [f"{title({'dataset': dataset}, ['dataset'])}, smaller: {words}"] if (words := _told(here)) else []
+            recorded += [f"{data_title(dataset)}, smaller: {words}"] if (words := _told(here)) else []
     command = "" if set(runs.state) <= {"done", "failed"} else f".venv/bin/python -m gonlib run {name} \\\n  --profile paper"
     return Line(name, EXPERIMENTS[name].title, recorded, missing, command), runs
 
@@ -63,15 +62,9 @@ def _told(runs):
     return ", ".join(told + [f"{unmeasured} trained but not measured"] * bool(unmeasured))
 
 
-def _place(name):
-    """Tables first, then figures in their order, then what is not in the paper."""
-    found = re.match(r"(Table|Figure)s? (\d+)", EXPERIMENTS[name].title)
-    return (("Table", "Figure").index(found[1]), int(found[2])) if found else (2, 0)
-
-
 def page() -> Html:
     """A table of all experiments, for the book: see `coverage`."""
-    found = [coverage(name) for name in sorted(EXPERIMENTS, key=_place)]
+    found = [coverage(name) for name in sorted(EXPERIMENTS, key=lambda name: EXPERIMENTS[name].place)]
     # a run of several experiments is complete if it is for all of them
     states = pd.concat([runs for _, runs in found]).groupby("hash").state.agg(set)
     return Html(PAGE.render(lines=[line for line, _ in found], runs=len(states), done=int((states == {"done"}).sum()),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,11 +17,18 @@ from ..training.config import Config
 from .parameters import split_names
 from .profiles import parameters
 
+SEEDS = 1000  # at most: a grid is written out in memory
 FIELDS = {f.name: f.default for f in dataclasses.fields(Config) if f.name not in ("dataset", "seed")}
+
+
+def data_title(name: str) -> str:
+    """A data set as readers know it; built-in ones by the name that they type."""
+    return name if name in REGISTRY and REGISTRY[name].built_in else facts(name).title
+
 
 # How the value of a factor is written in the titles of rows and columns; others are written as they are.
 TITLES: dict[str, str | Callable] = {
-    "dataset": lambda name: name if name in REGISTRY and REGISTRY[name].built_in else facts(name).title,
+    "dataset": data_title,
     "latents": "{} latents",
     "filters": "{} filters",
     "hidden": "{} units",
@@ -51,8 +59,6 @@ def title(factors: Mapping, names: Iterable[str]) -> str:
     texts = [word.format(factors[name]) if isinstance(word, str) else word(factors[name])
              for name, word in zip(names, words, strict=True)]
     return ", ".join(text for text in texts if text)
-
-SEEDS = 1000  # at most: a grid is written out in memory
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,17 @@ class Experiment:
     paper: Mapping = field(default_factory=dict)
     last: tuple = ()
     keep: Callable | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands in the paper, for sorting: tables, then figures by their numbers, then what is not there."""
+        found = re.match(r"(Table|Figure)s? (\d+)", self.title)
+        return (("Table", "Figure").index(found[1]), int(found[2])) if found else (2, 0)
+
+    @property
+    def of_paper(self) -> bool:
+        """Whether it is a table or figure of the paper."""
+        return self.place < (2, 0)
 
     @property
     def parameters(self) -> dict:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..data.registry import facts
 from ..runs import store
-from .experiment import collect, so_far, title
+from .experiment import collect, data_title, so_far
 from .judging import NO_RUNS, Rule, done
 from .numbers import Html, reached, span
 from .paper import CLAIMS, DATASETS, TOPICS
@@ -96,7 +96,7 @@ def _named(runs):
     """The runs with columns whose titles name the data set."""
     if runs.empty:
         return runs
-    sets = [title(vars(config), ["dataset"]) for config in runs.config]
+    sets = [data_title(config.dataset) for config in runs.config]
     return runs.assign(column=[column if name in column else f"{name}, {column}"
                                for name, column in zip(sets, runs.column, strict=True)])
 
@@ -109,7 +109,7 @@ def basis(runs: pd.DataFrame) -> str:
     """What runs were: data sets, length of training, seeds, device; one line."""
     if runs.empty:
         return ""
-    datasets = ", ".join(dict.fromkeys(title(vars(c), ["dataset"]) for c in runs.config))
+    datasets = ", ".join(dict.fromkeys(data_title(c.dataset) for c in runs.config))
     epochs, steps = ([int(run.metrics.get(name, 0)) for run in runs.run] for name in ("epochs", "steps"))
     seeds = list(runs.groupby(["row", "column"]).seed.nunique())
     devices = ", ".join(dict.fromkeys(run.provenance["device"] for run in runs.run))
@@ -172,7 +172,7 @@ def _on_which(verdict, full):
     if verdict.scope == "exact" or not verdict.hashes or wanted.empty:
         return verdict
     used, ran = wanted[wanted.hash.isin(verdict.hashes)], wanted[wanted.state.isin(["done", "failed"])]
-    had, asked = (list(dict.fromkeys(title(vars(c), ["dataset"]) for c in part.config)) for part in (used, wanted))
+    had, asked = (list(dict.fromkeys(data_title(c.dataset) for c in part.config)) for part in (used, wanted))
     if len(had) < len(asked):
         return replace(verdict, part=f"on {', '.join(had)} ({len(had)} of {len(asked)} data sets)")
     had, asked = (set(zip(part.experiment, part.column, strict=True)) for part in (ran, wanted))
@@ -185,7 +185,7 @@ def _how_far(verdict, part):
     used = used[used.hash.isin(verdict.hashes)]
     if used.empty:
         return verdict
-    where = f"on {', '.join(dict.fromkeys(title(vars(c), ['dataset']) for c in used.config))}"
+    where = f"on {', '.join(dict.fromkeys(data_title(c.dataset) for c in used.config))}"
     growing = (used.epoch < used.asked).any()
     return replace(verdict, part=f"{where} ({reached(used).removeprefix('at ')})" if growing else where)
 

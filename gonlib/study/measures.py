@@ -159,11 +159,11 @@ def diversity(samples, train, test):
     return {"spread": apart[0] / apart[1], "novelty": away[0] / away[1], "variety": seen[0] / seen[1]}
 
 
-def agreement(pictures, train, labels, k=10):
-    """Mean share of a picture's k nearest training images that are of one class: high if it looks like one thing."""
-    near = labels[nearest(pictures, train, k)[1]]
+def agreement(pictures, train, labels):
+    """Mean share of a picture's ten nearest training images that are of one class: high if it looks like one thing."""
+    near = labels[nearest(pictures, train, 10)[1]]
     votes = torch.nn.functional.one_hot(near, int(labels.max()) + 1).sum(1)
-    return (votes.max(1).values / k).mean().item()
+    return (votes.max(1).values / 10).mean().item()
 
 
 def _flat(pictures):

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ..data.registry import at_hand
 from ..runs import store
 from ..training.config import ASKED, Config
-from .experiment import title
+from .experiment import data_title
 
 OTHER_NUMBERS = "made by an earlier version of the code, of which today's may give another number"
 
@@ -107,7 +107,7 @@ def reached(runs: pd.DataFrame) -> str:
 
 def conditions(runs: pd.DataFrame) -> str:
     """How finished runs were made, in a few words: data, number and size of the images, length of training, seeds."""
-    datasets = ", ".join(dict.fromkeys(title(vars(config), ["dataset"]) for config in runs.config))
+    datasets = ", ".join(dict.fromkeys(data_title(config.dataset) for config in runs.config))
     images, steps = (span([run.metrics[name] for run in runs.run]) for name in ("images", "steps"))
     sizes = " and ".join(f"{size} × {size}" for size in sorted({config.size for config in runs.config}))
     length = reached(runs) if (runs.epoch < runs.asked).any() else f"{steps} steps"
@@ -127,15 +127,10 @@ def variants(runs: pd.DataFrame) -> list[Html]:
     return list(dict.fromkeys(say("{}: {}.", about["title"], about["source"]) for about in data))
 
 
-def with_the_book(runs: pd.DataFrame) -> bool:
-    """Whether all of these runs, which have begun, are among those that come with the book."""
-    book, folders = store.recorded_store().root, [run.folder.name for run in runs.get("run", ())]
-    return bool(folders) and all((book / name).is_dir() for name in folders)
-
-
-def made(runs: pd.DataFrame) -> str:
-    """Where runs that a page asked for come from: small ones that take long are recorded with the book."""
-    return "Small, recorded with the book" if with_the_book(runs) else "This build"
+def source_of(runs: pd.DataFrame) -> str:
+    """Where runs that a page asked for, and that have begun, come from: small ones that take long are recorded."""
+    book, names = store.recorded_store().root, [run.folder.name for run in runs.get("run", ())]
+    return "small, recorded with the book" if names and all((book / name).is_dir() for name in names) else "this build"
 
 
 def network(configs: Iterable[Config]) -> str:

@@ -4,7 +4,7 @@ import pandas as pd
 from markupsafe import escape
 
 from ..runs import kept
-from .experiment import title
+from .experiment import data_title
 from .numbers import Html, linked, network, number, say
 
 
@@ -81,7 +81,7 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
 
 def not_recorded(*grids: pd.DataFrame) -> list[Html]:
     """A line on the data sets of which no run is recorded, if there are any, with a link to the page on what is missing."""
-    there, asked = ([title(vars(c), ["dataset"]) for runs in some for c in runs.config]
+    there, asked = ([data_title(c.dataset) for runs in some for c in runs.config]
                    for some in (map(begun, grids), grids))
     missing = [name for name in dict.fromkeys(asked) if name not in there]
     text = 'Not recorded yet: {}; see the <a href="status.html">status page</a>.'

@@ -6,17 +6,14 @@ import numpy as np
 import pandas as pd
 from markupsafe import escape
 
-from ..data.registry import facts
-from . import registry
 from .experiment import as_far
-from .numbers import OTHER_NUMBERS, Html, linked, mean_sd, number, reached, variants, with_the_book, written
+from .numbers import OTHER_NUMBERS, Html, linked, mean_sd, number, reached, source_of, variants, written
 
 STATUS = Html('see <a href="status.html">what is recorded</a>')
 NAMED = 6  # columns without results that are named; more are counted
 
 
-def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, rivals=None,
-              name="recorded") -> Html:
+def published(full: pd.DataFrame, metric="test_error", below=None, rivals=None, name="recorded") -> Html:
     """A table in the paper's layout: data sets as columns, in each cell the paper's number and the recorded one under it.
 
     Seeds and epoch stand in a column's head, the best of the paper's and of ours is bold. Data sets and rows without
@@ -25,7 +22,6 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
     Args:
         full: Runs as `registry.recorded` gives them.
         metric: Whose lowest value is best.
-        digits: Decimals.
         below: Rows that no run made: {title: {(column, "recorded"): number}}.
         rivals: A factor: only rows that have the same value of it compete for the best.
         name: Of the CSV file that is offered.
@@ -40,10 +36,10 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
         heads.append(Html("<th scope=col>{}<small>{}</small></th>").format(column, _about(runs)))
         columns[column] = {}
         for _, those in runs.groupby(rivals) if rivals else ((None, runs),):
-            columns[column] |= _published_cells(runs, those, metric, digits)
+            columns[column] |= _published_cells(runs, those, metric)
         for title, values in (below or {}).items():
             value = values.get((column, "recorded"))
-            shown = "" if value is None else f"{value:.{digits}f}"
+            shown = "" if value is None else f"{value:.2f}"
             columns[column][title] = Html('<span class="ours">{}</span>').format(shown)
     rows = []
     for title in [*dict.fromkeys(full.row), *(below or {})]:
@@ -57,20 +53,20 @@ def published(full: pd.DataFrame, metric="test_error", digits=2, below=None, riv
     return made + _notes(told, _as_csv(full, [metric], name))
 
 
-def _published_cells(column, runs, metric, digits):
+def _published_cells(column, runs, metric):
     """Row title -> cell, of those runs of a data set that compete."""
     parts = dict(list(runs.groupby("row", sort=False)))
     means = {row: mean_sd(_done(part).get(metric, ())) for row, part in parts.items() if not _behind(column, part)}
-    means = {row: round(found[0], digits) for row, found in means.items() if found}
+    means = {row: round(found[0], 2) for row, found in means.items() if found}
     stated = {row: part.paper.iloc[0] for row, part in parts.items() if part.paper.iloc[0]}
     cells = {}
     for row, part in parts.items():
         best = len(means) > 1 and means.get(row) == min(means.values())
-        ours = _bold(_cell("recorded", column, part, metric, digits), best)
+        ours = _bold(_cell("recorded", column, part, metric, 2), best)
         theirs = Html("")
         if row in stated:
             best = len(stated) > 1 and stated[row][0] == min(mean for mean, _ in stated.values())
-            theirs = Html('<span class="paper">{}</span> ').format(_bold(escape(written(*stated[row], digits)), best))
+            theirs = Html('<span class="paper">{}</span> ').format(_bold(escape(written(*stated[row])), best))
         cells[row] = Html('{}<span class="ours">{}</span>').format(theirs, ours)
     return cells
 
@@ -144,7 +140,7 @@ def _sources(column, runs, recorded):
         if set(just.hash) <= set(full.hash):
             return
     if len(just):
-        yield "recorded with the book" if recorded is None and with_the_book(_done(just)) else "this build", as_far(just)
+        yield source_of(_done(just)) if recorded is None else "this build", as_far(just)
 
 
 def _done(runs):
@@ -237,29 +233,12 @@ def _as_csv(runs, metrics, name):
     return Html('<a class="download" download="{}.csv" href="data:text/csv;base64,{}">CSV</a>').format(name, content)
 
 
-def not_run_yet(*names: str, runs: pd.DataFrame | None = None) -> Html:
-    """One line for experiments of which no run is recorded, with a link to the command; nothing if some of `runs` are."""
-    if runs is not None and (runs.state != "not run").any():
-        return Html("")
-    what = "; ".join(registry.get(name).title for name in names)
-    on = "" if runs is None else f" ({', '.join(dict.fromkeys(facts(c.dataset).title for c in runs.config))})"
-    return Html('<p class="table-note"><span class="state">Not recorded yet:</span> {}{}; {}.</p>').format(what, on, STATUS)
-
-
 def not_recorded(*experiments: pd.DataFrame) -> Html:
     """A line on how many cells of recorded experiments have no run yet, with where to read more; nothing if all have."""
     states = [state for runs in experiments for _, state in runs.groupby(["row", "column"]).state]
     missing = sum((state == "not run").all() for state in states)
     line = Html('<p class="state">Not recorded yet: {} of {} cells, {}.</p>')
     return line.format(missing, len(states), STATUS) if missing else Html("")
-
-
-def recorded(name: str, metrics="test_error", **options) -> Html:
-    """The table of an experiment's recorded runs, as far as they are, or else one line on what is missing."""
-    runs = registry.recorded(name)
-    if (runs.state == "not run").all():
-        return not_run_yet(name, runs=runs)
-    return table(runs, metrics, recorded=runs, **{"name": name} | options)
 
 
 def shaded(frame, numbers="{:.2f}", of=None, **gradient):

@@ -55,7 +55,7 @@ def shown(runs, store):
     yield "box", numbers.box(HOSTILE, HOSTILE, numbers.say("{}", HOSTILE))
     yield "table", tables.table(runs)
     yield "recorded", tables.table(runs, {"test_error": HOSTILE}, recorded=runs, transpose=True)
-    yield "not run yet", tables.not_run_yet("table1", runs=runs.assign(state="not run"))
+    yield "not run yet", tables.not_recorded(runs.assign(state="not run"))
     yield "shaded", tables.shaded(runs.pivot(index="row", columns="column", values="test_error")).to_html()
     yield "kept", kept.collected(runs, "scores")[["method", "psnr"]]._repr_html_()
     yield "pictures", numbers.prose(pictures.sentences(runs))

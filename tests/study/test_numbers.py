@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from gonlib.runs.store import Store
 from gonlib.study import numbers, tables
 from gonlib.training.config import Config
 
@@ -165,14 +164,6 @@ def test_a_table_comes_as_csv():
 def test_a_deviation_that_would_look_like_none_has_more_digits():
     assert numbers.written(0.5512, 0.0031) == "0.551 ± 0.003" and numbers.written(4.0, 0.00001) == "4.0000 ± 0.0000"
     assert numbers.written(0.4, 0.0) == "0.40 ± 0.00"
-
-
-def test_recorded_runs_or_a_line_that_says_what_is_missing(monkeypatch, tmp_path):
-    assert "<table" in tables.recorded("table1") and "paper" in tables.recorded("table1")
-    monkeypatch.setattr("gonlib.runs.store.recorded_store", lambda: Store(tmp_path))
-    line = BeautifulSoup(tables.recorded("activations", transpose=True), "html.parser")
-    assert line.text.startswith("Not recorded yet: Figure 3: activation") and "(CIFAR-10)" in line.text
-    assert line.table is None and line.a["href"] == "status.html"
 
 
 def test_a_shaded_table():

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..experiment import experiment, title
+from ..experiment import data_title, experiment
 from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, rule, where
 from ..numbers import Html, found_in, linked, listed, number, say, with_claim
 
@@ -54,7 +54,7 @@ def _lead(runs, factor, smaller):
     outcome = compare(leads[low], leads[high]).verdict
     used = where(runs, **{factor: (low, high)})
     ends = [f"with {value} {factor} {leads[value].mean():.3g}" for value in (low, high)]
-    text = say("{}: AE - GON {}, {} {}", title(vars(used.config.iloc[0]), ["dataset"]), *ends, MARKS[outcome])
+    text = say("{}: AE - GON {}, {} {}", data_title(used.config.iloc[0].dataset), *ends, MARKS[outcome])
     return Finding(outcome, text, used)
 
 

@@ -22,12 +22,12 @@ def siren_parameters(inputs, hidden, layers, outputs=1):
     return (inputs + 1) * hidden + (layers - 1) * (hidden + 1) * hidden + (hidden + 1) * outputs
 
 
-def networks_with(count, widths=(8, 16, 24, 32, 48, 64, 96, 128), most_layers=8, outputs=1):
-    """Every SIREN with exactly `count` parameters: a DataFrame with the columns hidden, layers, inputs."""
+def networks_with(count, widths=(8, 16, 24, 32, 48, 64, 96, 128)):
+    """Every SIREN of up to 8 layers with exactly `count` parameters: a DataFrame with the columns hidden, layers, inputs."""
     found = []
     for hidden in widths:
-        for layers in range(1, most_layers + 1):
-            inputs, rest = divmod(count - siren_parameters(0, hidden, layers, outputs), hidden)
+        for layers in range(1, 9):
+            inputs, rest = divmod(count - siren_parameters(0, hidden, layers), hidden)
             if rest == 0 and inputs >= 3:  # two coordinates and a latent at least
                 found.append({"hidden": hidden, "layers": layers, "inputs": inputs, "latents": inputs - 2})
     return pd.DataFrame(found)

@@ -10,7 +10,7 @@ from ...runs.kept import collected
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, graded, rule
 from ..measures import along, evenly, known_paths, mean_image, paths, smoothness
-from ..numbers import Html, linked, listed, made, number, say, with_claim
+from ..numbers import Html, linked, listed, number, say, source_of, with_claim
 from ..pictures import how_far
 
 FRAMES, SHOWN, DRAWN = 9, 5, 64  # of a path; pairs kept as pictures; the side that these are drawn at, at least
@@ -36,8 +36,8 @@ def shape_views(data, factor, pairs=32, views=33):
     return as_float(torch.stack(scenes)).to(data.test.device)
 
 
-def object_views(data, arc=ARC, pairs=32):
-    """Views of COIL-20's objects, 5 degrees apart, along arcs of so many steps: (arc + 1, pairs, 1, H, W).
+def object_views(data, pairs=32):
+    """Views of COIL-20's objects, 5 degrees apart, along arcs of `ARC` steps: (ARC + 1, pairs, 1, H, W).
 
     One arc for each object in turn, from view 0 on, then from other views; they contain training and test images.
     """
@@ -45,8 +45,8 @@ def object_views(data, arc=ARC, pairs=32):
     angles = torch.cat([data.train_factors["angles"], data.test_factors["angles"]])
     at = {(int(thing), int(angle)): i for i, (thing, angle) in enumerate(zip(labels, angles, strict=True))}
     things = sorted({thing for thing, _ in at})
-    arcs = [(things[i % len(things)], 5 * arc * (i // len(things))) for i in range(pairs)]
-    rows = [[at[thing, (start + 5 * step) % 360] for thing, start in arcs] for step in range(arc + 1)]
+    arcs = [(things[i % len(things)], 5 * ARC * (i // len(things))) for i in range(pairs)]
+    rows = [[at[thing, (start + 5 * step) % 360] for thing, start in arcs] for step in range(ARC + 1)]
     return as_float(images[torch.tensor(rows, device=images.device)])
 
 
@@ -114,7 +114,7 @@ def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
     """What lies on a straight path, how the tables "smoothness" compare it with a great circle; what the paper says."""
     told = [say("On the straight path lies exactly the reconstruction of the cross-fade of the two images, because the "
                 "encoder is linear.")]
-    for source, table in (("Recorded", full), (made(smooth), smooth)):
+    for source, table in (("Recorded", full), (source_of(smooth).capitalize(), smooth)):
         if table.empty:
             continue
         monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))

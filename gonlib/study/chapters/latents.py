@@ -49,10 +49,10 @@ def histogram(values):
     return np.histogram(np.clip(values, BINS[0], BINS[-1]), BINS)[0]
 
 
-def projections(images, k, seed=0):
+def projections(images, k):
     """Projections (N, k) of uint8 images on random directions: what any linear encoder that learned nothing gives."""
     flat = as_float(images.flatten(1).cpu())
-    return (flat @ torch.randn(flat.shape[1], k, generator=torch.Generator().manual_seed(seed))).numpy()
+    return (flat @ torch.randn(flat.shape[1], k, generator=torch.Generator().manual_seed(0))).numpy()
 
 
 def distribution(model, data, config):
@@ -124,12 +124,12 @@ def stops(runs: pd.DataFrame) -> pd.DataFrame:
     return here.assign(row=titles).drop_duplicates(["column", "row", "seed"])
 
 
-def fitted_pictures(runs: pd.DataFrame, n=12) -> kept.Rows:
+def fitted_pictures(runs: pd.DataFrame) -> kept.Rows:
     """Pictures of the first data set: samples of each stop and the images nearest to them, and normal pixels."""
     first, rows = runs[(runs.state == "done") & (runs.seed == 0)], kept.Rows()
     for run in first[first.column == first.column.iloc[0]].itertuples() if len(first) else ():
         for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "normal-pixels")):
-            rows.put(label, kept.pictures(run.run, name, n), run.run)
+            rows.put(label, kept.pictures(run.run, name, 12), run.run)
     rows.sort(key=lambda row: row[0] == "normal pixels")  # which are the same for all
     return rows
 

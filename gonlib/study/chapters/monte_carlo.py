@@ -101,11 +101,11 @@ def with_measured_times(runs: pd.DataFrame) -> pd.DataFrame:
                            for row in runs.itertuples()])
 
 
-def step_ms(run, repeats=5) -> float:
-    """Milliseconds of processor time that a run's training step takes, loss and gradient: the median of a few."""
+def step_ms(run) -> float:
+    """Milliseconds of processor time that a run's training step takes, loss and gradient: the median of five."""
     model, took = run.load_model().train(), []
     x = as_float(load_data(run.config).train[: run.config.batch_size])
-    for _ in range(repeats + 1):
+    for _ in range(6):
         start = time.process_time()
         model.loss(x).mean().backward()
         took.append(1000 * (time.process_time() - start))

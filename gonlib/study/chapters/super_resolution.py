@@ -16,7 +16,7 @@ from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import MARKS, Finding, rule
 from ..measures import evenly, mean_image, psnr, ring_correlation
-from ..numbers import Html, linked, listed, made, number, say, span, with_claim
+from ..numbers import Html, linked, listed, number, say, source_of, span, with_claim
 from ..pictures import only_learned
 
 MODES = ("nearest", "bilinear", "bicubic")
@@ -158,7 +158,7 @@ def score_sentences(scores: pd.DataFrame) -> list[Html]:
 def in_short(full: pd.DataFrame, scores: pd.DataFrame) -> list[Html]:
     """What the decoder adds to its own reconstruction enlarged, from tables "scores", and what the paper says."""
     told = []
-    for source, table in (("Recorded", full), (made(scores), scores)):
+    for source, table in (("Recorded", full), (source_of(scores).capitalize(), scores)):
         if len(found := gains(table)):
             added = linked(span(found.adds, DECIBELS), table.drop_duplicates("hash"))
             truth = "nearer to the truth" if min(found.adds) >= 0 else "not always nearer to the truth"

@@ -11,7 +11,7 @@ from ...data.registry import facts
 from ...method.tasks import TASKS, image
 from ...runs import kept
 from ...runs.kept import collected
-from ..experiment import experiment, title
+from ..experiment import data_title, experiment
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import ridge_error, softmax_accuracy
 from ..measures import evenly, mean_image
@@ -104,7 +104,7 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame, converted: pd.DataFrame) ->
 
 def of_data(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with columns that name their data, so that those of several stand beside each other in a table."""
-    sets = [title(vars(config), ["dataset"]) for config in runs.config]
+    sets = [data_title(config.dataset) for config in runs.config]
     return runs.assign(column=[f"{name}, {column}" for name, column in zip(sets, runs.column, strict=True)])
 
 
@@ -116,7 +116,7 @@ def ceiling_sentences(runs: pd.DataFrame) -> list[Html]:
         best = part.loc[part.test_accuracy.idxmax()]
         ours = linked(f"{best.test_accuracy:.1%}", part[part.hash == best.hash][:1])
         lines.append(say("{}, {}, {}: the best GON gets {} of the test images right; softmax regression of the same rank "
-                         "{}, of any rank {}.", title({"dataset": best.dataset}, ["dataset"]), column, how_far(best), ours,
+                         "{}, of any rank {}.", data_title(best.dataset), column, how_far(best), ours,
                          f"{best.ceiling:.1%}", f"{best.linear:.1%}"))
     return lines
 
@@ -177,6 +177,6 @@ def c18(classifier):
         outcome = graded(runs.test_accuracy.mean(), good=0.9, bad=0.5)
         limit = ceilings[ceilings.hash.isin(runs.hash)].ceiling.max() if len(ceilings) else float("nan")
         best = "" if limit != limit else f"; best linear latents {limit:.2f}"
-        text = say("{}, {}: accuracy {} {}{}", title({"dataset": dataset}, ["dataset"]), row, number(runs, "test_accuracy"),
+        text = say("{}, {}: accuracy {} {}{}", data_title(dataset), row, number(runs, "test_accuracy"),
                    MARKS[outcome], best)
         yield Finding(outcome, text, runs)
