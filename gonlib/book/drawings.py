@@ -56,12 +56,13 @@ def plot_classes(points, ax=None):
     return ax
 
 
-def show_snapshots(run, originals=None, rows=8, images=12):
+def show_snapshots(run, rows=8, images=12):
     """Reconstructions of a run with snapshots at `rows` moments, below the originals (figure 8)."""
     shots, when = run.snapshots
+    originals = kept.pictures(run, "originals", images)
     keep = np.unique(np.linspace(0, len(shots) - 1, min(rows, len(shots))).round().astype(int))
     label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
-    top = {} if originals is None else {"images": originals[:images]}
+    top = {} if originals is None else {"images": originals}
     show_images(top | {label[int(i)]: shots[i, :images] for i in keep}, size=0.55, runs=[run.hash])
 
 
