@@ -8,7 +8,6 @@ from ..judging import MARKS, Finding, done, graded, rule, where
 from ..numbers import Html, conditions, linked, number, say, with_claim
 
 
-
 def originals(model, data, config):
     """The test images whose reconstructions the snapshots show, as "originals"."""
     return {"originals": data.test[:IMAGES]}
