@@ -35,10 +35,9 @@
     const head = ["run", "what", "seed", ...(values.length ? ["value"] : []), "epoch", "seconds", "made on"];
     return table("card-runs", head, shown.map((run, i) => {
       const made = run.made.at(-1), seconds = run.made.reduce((sum, part) => sum + (part.wall_seconds || 0), 0);
-      const whole = Math.max(run.asked.epochs, run.reached);
-      const epoch = asked && asked < run.reached ? `${asked} (it has ${run.reached} of ${whole})` : `${run.reached} of ${whole}`;
+      const epoch = `${run.reached} of ${run.whole}`, then = asked && asked < run.reached ? `${asked} (it has ${epoch})` : epoch;
       return [make("a", { href: `runs.html#run-${run.hash}` }, run.hash.slice(0, 8)), [run.row, run.column].filter(Boolean).join(", "),
-        String(run.seed), ...(values.length ? [short(Number(values[i]))] : []), epoch, seconds.toFixed(0),
+        String(run.seed), ...(values.length ? [short(Number(values[i]))] : []), then, seconds.toFixed(0),
         `${made.device.replaceAll("(R)", "")}, ${made.started.slice(0, 10)}`];
     }));
   }
@@ -69,13 +68,16 @@
       ? `${command} ${group.map((run) => run.hash.slice(0, 8)).join(" ")}` : command)).join("\n");
   }
 
-  /** A run's command, to end where the number was taken, if that is not where the experiment ends. */
+  /** A run's command, to end where the number was taken and to look at the run as it does, if the experiment does not. */
   function endingAt(run, asked) {
-    const { command, asked: { epochs, steps, free } } = run;
-    const end = asked.epochs >= run.reached && run.partial ? run.partial : asked.steps;
-    const set = (name, value) => command.replace(` -p ${name} ${run.asked[name]}`, "").replace(" --store", ` -p ${name} ${value} --store`);
-    if (asked.epochs && free.includes("steps") && end !== steps) return set("steps", end);
-    return asked.epochs && free.includes("epochs") && asked.epochs !== epochs ? set("epochs", asked.epochs) : command;
+    const { command, free, asked: usual, partial, reached } = run;
+    const { epochs = partial ? usual.epochs : reached, steps = partial, evaluation, free_steps } = asked;
+    const end = epochs >= reached && partial ? partial : steps;
+    const length = free.includes("steps") && end !== usual.steps ? { steps: end } : { epochs };
+    const fit = { ["fit_steps" in usual ? "fit_steps" : "free_steps"]: free_steps };
+    return Object.entries({ ...length, evaluation, ...fit }).reduce((text, [name, value]) => (
+      value === undefined || !free.includes(name) || value === usual[name] ? text
+        : text.replace(` -p ${name} ${usual[name]}`, "").replace(" --store", ` -p ${name} ${value} --store`)), command);
   }
 
   /** The whole configuration; of several runs, each value that occurs. What is not a default is bold. */

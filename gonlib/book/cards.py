@@ -39,9 +39,8 @@ class Recipe(NamedTuple):
     changes: dict[str, Any]  # of the profile's parameters
     row: str
     column: str
-    epochs: int  # that are asked for
-    steps: int
-    free: tuple[str, ...]  # those of the two that may be asked for otherwise
+    asked: dict[str, Any]  # of the run: how far it is trained, how it is looked at
+    free: tuple[str, ...]  # what of it may be asked for otherwise
 
     @property
     def title(self) -> str:
@@ -72,7 +71,7 @@ def recipes(profiles: tuple[str, ...]) -> dict[str, Recipe]:
 
 
 def _rank(recipe):
-    return EXPERIMENTS[recipe.experiment].of_paper, not recipe.changes, recipe.epochs, recipe.steps
+    return EXPERIMENTS[recipe.experiment].of_paper, not recipe.changes, recipe.asked["epochs"], recipe.asked["steps"]
 
 
 def _asked(profile: str) -> Iterator[tuple[str, dict]]:
@@ -95,11 +94,15 @@ def _grid(name: str, profile: str, changes: Mapping) -> Iterator[tuple[str, Reci
     """Run hash -> recipe, for each run of one grid."""
     experiment = EXPERIMENTS[name]
     cells = experiment.expand(profile, **changes)[0]
-    others = experiment.expand(profile, **changes | {"epochs": 1, "steps": 1})[0]
+    fit = "fit_steps" if "fit_steps" in experiment.parameters else "free_steps"  # how GLO's fit is called there
+    fields = {"epochs": "epochs", "steps": "steps", "evaluation": "evaluation", fit: "free_steps"}
+    otherwise = dict.fromkeys(fields, 1) | {"evaluation": "running"}
+    others = experiment.expand(profile, **changes | otherwise)[0]
     for cell, other in zip(cells, others, strict=True):
         for config, least in zip(cell.configs, other.configs, strict=True):
-            free = tuple(field for field in ("epochs", "steps") if getattr(least, field) == 1)
-            yield config.hash, Recipe(name, profile, dict(changes), cell.row, cell.column, config.epochs, config.steps, free)
+            free = tuple(name for name, field in fields.items() if getattr(least, field) == otherwise[name])
+            asked = {name: getattr(config, field) for name, field in fields.items()}
+            yield config.hash, Recipe(name, profile, dict(changes), cell.row, cell.column, asked, free)
 
 
 def of_pages(runs: Sequence[tuple[Run, list[str]]], pages: Mapping[str, dict],
@@ -137,16 +140,22 @@ def card(run: Run, recipe: Recipe | None) -> dict:
     config = {name: value for name, value in fields.items() if name not in ASKED | run.trajectory.irrelevant()}
     history = run.history.drop(columns=[name for name in run.history if run.history[name].isna().all()])
     rows = [[float(f"{value:.6g}") if value == value else None for value in row] for row in history.itertuples(index=False)]
-    asked = recipe._asdict() if recipe else {"epochs": run.reached.epochs, "steps": 0, "free": ()}
+    asked = recipe.asked if recipe else {"epochs": run.reached.epochs, "steps": 0}
     known = {"title": facts(run.config.dataset).title, "images": run.end["images"], "size": run.config.size}
     return {"hash": run.hash, "title": recipe.title if recipe else "", "row": recipe.row if recipe else "",
             "column": recipe.column if recipe else facts(run.config.dataset).title, "seed": run.config.seed,
             "command": f"{recipe.command} --store {AGAIN} --only" if recipe else from_configuration(run),
-            "asked": {name: asked[name] for name in ("epochs", "steps", "free")},
+            "asked": asked, "free": recipe.free if recipe else (), "whole": whole(run, recipe),
             "reached": run.reached.epochs, "steps": run.reached.steps, "partial": run.config.steps, "metrics": run.end,
             "config": config, "changed": [name for name, value in config.items() if value != DEFAULTS[name]],
             "made": [{name: stretch.get(name) for name in MADE} for stretch in run.stretches],
             "source": _source(run), "data": known | run.data, "columns": list(history), "history": rows}
+
+
+def whole(run: Run, recipe: Recipe | None) -> int:
+    """How many epochs a run is to have in the end: those that its experiment asks for, if it has not more already."""
+    asked = run.config.replace(epochs=recipe.asked["epochs"], steps=recipe.asked["steps"]) if recipe else run.config
+    return max(asked.end(run.end["images"])[0], run.reached.epochs)
 
 
 def _source(run: Run) -> str:

@@ -13,8 +13,14 @@ def setup(app: Any) -> dict[str, bool]:
     """Sphinx calls this."""
     app.setup_extension("sphinx.ext.napoleon")
     # before napoleon, which writes markup of its own
-    app.connect("autodoc-process-docstring", lambda app, what, name, obj, options, lines: escape(lines), priority=400)
+    app.connect("autodoc-process-docstring", _prepare, priority=400)
     return {"parallel_read_safe": True}
+
+
+def _prepare(app, what, name, obj, options, lines):
+    escape(lines)
+    if what in ("property", "attribute") and ": " in lines[0]:  # napoleon would take what stands before it for a type
+        lines[:1] = lines[0].replace(": ", ":\n", 1).split("\n")
 
 
 def escape(lines: list[str]) -> None:

@@ -56,12 +56,13 @@ def plot_classes(points):
     return ax
 
 
-def show_snapshots(run, originals=None):
+def show_snapshots(run):
     """Twelve reconstructions of a run with snapshots at eight moments, below the originals (figure 8)."""
     shots, when = run.snapshots
+    originals = kept.pictures(run, "originals", 12)
     keep = np.unique(np.linspace(0, len(shots) - 1, min(8, len(shots))).round().astype(int))
     label = {int(i): f"{_seconds(when.seconds[i])} s, step {when.step[i]:,}" for i in keep}
-    top = {} if originals is None else {"images": originals[:12]}
+    top = {} if originals is None else {"images": originals}
     show_images(top | {label[int(i)]: shots[i, :12] for i in keep}, size=0.55, runs=[run.hash])
 
 

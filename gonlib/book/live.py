@@ -91,7 +91,7 @@ def draw(gon: Run, detached: Run | None = None) -> Html:
     caption = ("What you draw is encoded and decoded in this page, by a GON with "
                f"{gon.config.latents} latents and {_made_by(gon)}.")
     if detached:
-        caption += f" The one trained detached has {_made_by(detached)}."
+        caption += f" The detached model is the same network, {_trained(detached)}."
     alt = "A hand-written three, its residual at the origin, its latent as bars, and the picture the latent decodes to"
     return _element("gon-draw", data, stills.draw(models["GON"], starts[3:4]), alt, caption)
 
@@ -246,11 +246,14 @@ def _scenes(factors):
 
 def _made_by(run):
     """What made a model, in words for a caption, linked to the run."""
+    return f"{run.metrics['parameters']:,} parameters, {_trained(run)}"
+
+
+def _trained(run):
     data = paper.DATASETS.get(run.config.dataset, run.config.dataset)
     epochs = int(run.history.epoch.iloc[-1])
-    link = f'<a class="number" href="runs.html#run-{run.hash}" data-runs="{run.hash}">'
-    return (f"{run.metrics['parameters']:,} parameters, trained for {link}{epochs} epoch{'s' * (epochs != 1)} "
-            f"on {html.escape(data)}</a>")
+    return (f'trained for <a class="number" href="runs.html#run-{run.hash}" data-runs="{run.hash}">'
+            f"{epochs} epoch{'s' * (epochs != 1)} on {html.escape(data)}</a>")
 
 
 def _element(name, data, still, alt, caption):

@@ -14,7 +14,7 @@ from ..runs.run import Run
 from ..runs.store import Store
 from ..study.experiment import title
 from ..study.numbers import span
-from .cards import Recipe
+from .cards import Recipe, whole
 
 PAGES = jinja2.Environment(autoescape=True, trim_blocks=True)
 PAGES.filters["short"] = lambda page: "front page" if page == "intro" else page.split("-")[0]
@@ -142,7 +142,7 @@ def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
             else f"{_data(run.config)}, seed {run.config.seed}",
             "config": ", ".join(f"{name} {value}" for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
-            "epoch": f"{run.reached.epochs} of {max(recipe.epochs if recipe else 0, run.reached.epochs)}",
+            "epoch": f"{run.reached.epochs} of {whole(run, recipe)}",
             "seconds": f"{run.metrics.get('seconds', 0):.0f}",
             "made_on": f"{made['device'].replace('(R)', '')}, {made['started'][:10]}"}
     # on one line each: behind an empty one HTML would be Markdown

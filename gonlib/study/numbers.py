@@ -100,9 +100,12 @@ def missing(runs: pd.DataFrame) -> Html:
 
 
 def reached(runs: pd.DataFrame) -> str:
-    """How far growing runs are: at epoch 50 of 500."""
-    first, last, asked = runs.epoch.min(), runs.epoch.max(), runs.asked.max()
-    return f"at epoch{f's {first:,.0f} to' if last > first else ''} {last:,.0f} of {asked:,.0f}"
+    """How far growing runs are: at epoch 50 of 500; at step 3,000 of 60,000 where steps say how long they are to be."""
+    unit, there, asked = "epoch", runs.epoch, runs.asked.max()
+    if "steps" in runs and all(config.steps for config in runs.config):
+        unit, there, asked = "step", runs.steps, max(config.steps for config in runs.config)
+    first, last = there.min(), there.max()
+    return f"at {unit}{f's {first:,.0f} to' if last > first else ''} {last:,.0f} of {asked:,.0f}"
 
 
 def conditions(runs: pd.DataFrame) -> str:

@@ -43,7 +43,8 @@ def test_the_command_on_the_card_of_each_recorded_run_makes_that_run():
     for command, cards_ in groups.items():
         for run, about in cards_:
             config = planned(command)[run.hash]
-            assert (config.epochs, config.steps) == (about["asked"]["epochs"], about["asked"]["steps"])
+            assert {name: about["asked"][name] for name in ("epochs", "steps", "evaluation")} == {
+                "epochs": config.epochs, "steps": config.steps, "evaluation": config.evaluation}
             assert run.reached.epochs <= config.epochs, f"{run.hash} is longer than {command} asks"
 
 
@@ -51,9 +52,10 @@ def test_how_far_the_command_goes_can_be_set_where_the_card_says_so():
     found = cards.recipes(PROFILES)
     for name in ("10f6df6a3d11e201", "b6b5b3e1828cb62f", "e843cb283f4c5382"):  # a variant, steps, a live element
         recipe = found[name]
-        assert recipe.free == ("epochs", "steps")
+        assert recipe.free[:3] == ("epochs", "steps", "evaluation")
         assert planned(f"{recipe.command} -p epochs 3")[name].epochs == 3
         assert planned(f"{recipe.command} -p steps 3")[name].steps == 3
+        assert planned(f"{recipe.command} -p evaluation running")[name].evaluation == "running"
 
 
 def test_variants_smaller_networks_and_live_elements_have_the_commands_that_make_them():
@@ -63,7 +65,12 @@ def test_variants_smaller_networks_and_live_elements_have_the_commands_that_make
     assert found["e843cb283f4c5382"].command == f"{start} gon --profile quick -p dataset mnist -p epochs 10"
     assert found["337647b16e5b277b"].command == (
         f"{start} samples-9a --profile paper -p dataset lsun_bedroom@part -p train_images 0 -p test_images 0")
-    assert (found["10f6df6a3d11e201"].row, found["10f6df6a3d11e201"].epochs) == ("AE", 500)
+    assert (found["10f6df6a3d11e201"].row, found["10f6df6a3d11e201"].asked["epochs"]) == ("AE", 500)
+
+
+def test_a_run_whose_length_is_counted_in_steps_is_to_have_the_epochs_of_these():
+    run = Run(ROOT / "book" / "results" / "b6b5b3e1828cb62f")  # of 60,000 steps, 938 of which are an epoch
+    assert cards.whole(run, cards.recipes(PROFILES)[run.hash]) == 65
 
 
 def test_a_table_of_the_paper_comes_before_other_experiments_and_then_the_longest():

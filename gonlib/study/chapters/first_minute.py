@@ -2,11 +2,18 @@
 
 import pandas as pd
 
+from ...training.snapshots import IMAGES
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..numbers import Html, conditions, linked, number, say, with_claim
 
-first_minute = Experiment("first-minute", "Figure 8: the first minute of training", models("GON", "AE"))
+
+def originals(model, data, config):
+    """The test images whose reconstructions the snapshots show, as "originals"."""
+    return {"originals": data.test[:IMAGES]}
+
+
+first_minute = Experiment("first-minute", "Figure 8: the first minute of training", models("GON", "AE"), keep=originals)
 
 
 def with_snapshots(runs: pd.DataFrame) -> pd.DataFrame:

@@ -102,10 +102,10 @@ def _kept(source, runs):
     ours, theirs = (1 - seen[name] / seen.mean_error for name in ("test_error", "pca_error"))
     times = [_pca_parameters(row) / row.parameters for row in seen.itertuples()]
     how = listed(dict.fromkeys(map(how_far, seen.itertuples())))
-    share = linked(span(ours, ".0%"), runs[runs.hash.isin(seen.hash)])
+    share = linked(span(ours, ".1%"), runs[runs.hash.isin(seen.hash)])
     return [say("With {} parameters a network keeps {} of the signal, of what the mean image leaves unexplained; PCA with "
                 "as many components as latents keeps {}, with {} times the parameters. <small>({}: {}, {})</small>",
-                span(seen.parameters, ",.0f"), share, span(theirs, ".0%"), span(times, ".0f"), source,
+                span(seen.parameters, ",.0f"), share, span(theirs, ".1%"), span(times, ".0f"), source,
                 listed(dict.fromkeys(seen.column)), how)]
 
 
@@ -118,7 +118,7 @@ def count_sentences(runs: pd.DataFrame) -> list[Html]:
     """How the network of figure 4 compares with the best of the experiment `implicit-parameters`, and with PCA."""
     ended = done(begun(runs), "test_error")
     few, pca = where(ended, network=FIGURE_4), collected(ended, "yardsticks")
-    if few.empty or pca.empty:
+    if few.empty or pca.empty or len(ended) < 2:
         return []
     best, one = ended[ended.test_error == ended.test_error.min()], few.iloc[0]
     return [say("{}, {}: {} parameters reach a test error of {}; the lowest is {} with {} ({}). PCA has {}.", one.column,
