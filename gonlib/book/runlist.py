@@ -12,7 +12,7 @@ import jinja2
 from ..runs.contents import Unreadable
 from ..runs.run import Run
 from ..runs.store import Store
-from ..study.experiment import title
+from ..study.experiment import data_title
 from ..study.numbers import span
 from .cards import Recipe, whole
 
@@ -75,7 +75,7 @@ def in_words(page: dict, store: Store) -> str:
     for link in links(page):
         for run in filter(None, map(store.named, link.runs)):
             config = run.config.replace(**link.asked)
-            what = f"{_data(config)}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
+            what = f"{data_title(config.dataset)}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
             about = made.setdefault(what, {"steps": set(), "seeds": set()})
             about["steps"].add(min(config.end(run.end["images"])[1], run.reached.steps))
             about["seeds"].add(config.seed)
@@ -84,10 +84,6 @@ def in_words(page: dict, store: Store) -> str:
         return f"small runs of other pages, on {', '.join(datasets)}"
     return "; ".join(f"{what}, {span(about['steps'])} steps, {len(about['seeds'])} seed{'s' * (len(about['seeds']) > 1)}"
                      for what, about in made.items())
-
-
-def _data(config):
-    return title({"dataset": config.dataset}, ["dataset"])
 
 
 def runs(pages: dict[str, dict], stores: Iterable[Store]) -> list[tuple[Run, list[str]]]:
@@ -139,7 +135,7 @@ def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
     config = {name: value for name, value in run.trajectory.to_dict().items() if name not in ("dataset", "seed")}
     texts = {
             "what": f"{recipe.row}, {recipe.column}, seed {run.config.seed}" if recipe
-            else f"{_data(run.config)}, seed {run.config.seed}",
+            else f"{data_title(run.config.dataset)}, seed {run.config.seed}",
             "config": ", ".join(f"{name} {value}" for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
             "epoch": f"{run.reached.epochs} of {whole(run, recipe)}",
