@@ -75,9 +75,10 @@ def in_words(page: dict, store: Store) -> str:
     for link in links(page):
         for run in filter(None, map(store.named, link.runs)):
             config = run.config.replace(**link.asked)
-            what = f"{data_title(config.dataset)}, {config.size} × {config.size} pixels, {run.end['images']:,} training images"
+            data, size, images = data_title(config.dataset), config.size, run.end["images"]
+            what = f"{data}, {size} × {size} pixels, {images:,} training images"
             about = made.setdefault(what, {"steps": set(), "seeds": set()})
-            about["steps"].add(min(config.end(run.end["images"])[1], run.reached.steps))
+            about["steps"].add(min(config.end(images)[1], run.reached.steps))
             about["seeds"].add(config.seed)
     if len(made) > 5:  # a page about other pages: they say it
         datasets = dict.fromkeys(what.split(",")[0] for what in made)
