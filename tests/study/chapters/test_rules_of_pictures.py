@@ -40,14 +40,14 @@ def test_c10_is_about_the_network_of_figure_4_alone(runs):
 @pytest.mark.parametrize("psnr, verdict", [(24.3, "holds"), (24.05, "fails"), (23.8, "fails")])
 def test_c11_measures_against_the_same_information_interpolated(runs, psnr, verdict):
     scores = {"GON": psnr, "bicubic of the GON": 24.0, "bicubic": 30.0}
-    rows = [{"method": name, "psnr": value, "size": 28} for name, value in scores.items()]
+    rows = [{"method": name, "psnr": value, "size": 28, "images": 9} for name, value in scores.items()]
     found = runs("scores", rows, test_error=9.0)
     judged = judge("C11", {"super-resolution-half": found})
     assert judged.verdict == verdict and "MNIST at 28 px" in judged.sentence and "30.00" in judged.sentence
 
 
 def test_c11_does_not_judge_what_has_not_learned(runs):
-    rows = [{"method": name, "psnr": 9.0, "size": 28} for name in ("GON", "bicubic of the GON", "bicubic")]
+    rows = [{"method": name, "psnr": 9.0, "size": 28, "images": 9} for name in ("GON", "bicubic of the GON", "bicubic")]
     assert judge("C11", {"super-resolution-half": runs("scores", rows, test_error=60.0)}).verdict == "not yet run"
 
 
