@@ -8,8 +8,7 @@ from ..experiment import curves, experiment
 from ..judging import MARKS, Finding, rule, where
 from ..linear import components_for, recorded_pca_error
 from ..numbers import Html, linked, listed, say, with_claim
-from ..paper import DATASETS, TABLE1
-from .table1 import SINGLE_STEP
+from ..paper import DATASETS, SINGLE_STEP, TABLE1
 
 # What the paper leaves unsaid, one change at a time from the profile's setting.
 CHANGES = {
