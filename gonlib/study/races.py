@@ -94,7 +94,7 @@ def sentence(race: Race) -> Html:
     """One race in words: who leads from when on, and when each has the paper's error; linked to its runs."""
     seeds = "one seed" if race.seeds == 1 else f"{race.seeds} seeds"
     how_far = f"{race.epochs:,}" if race.epochs == race.asked else f"{race.epochs:,} of {race.asked:,}"
-    leads = [f"{name} from {epoch:,}" for epoch, name in race.leads[1:]]
+    leads = _later(race)
     if race.leads:
         leads = [f"{race.leads[0][1]} leads from epoch {race.leads[0][0]:,}", *leads]
         leads += ["level in the end"] if race.level else []
@@ -116,11 +116,17 @@ def table(races: list[Race]) -> pd.DataFrame:
     rows = []
     for race in races:
         at = {f"{name} has the paper's error": _when(race, name) for name in race.names}
-        leads = [f"{name} from {epoch:,}" for epoch, name in race.leads] or ["neither"]
+        leads = [f"{name} from {epoch:,}" for epoch, name in race.leads[:1]] + _later(race) or ["neither"]
         leads = ", ".join(leads + ["level in the end"] * bool(race.leads and race.level))
         rows.append({"data": race.column, "race": " against ".join(race.names), "to epoch": race.epochs,
                      "seeds": race.seeds, "ahead": linked(leads, race.runs)} | at)
     return pd.DataFrame(rows)
+
+
+def _later(race):
+    """Who leads after the first leader, and from when; of many changes the last."""
+    later = [f"{name} from {epoch:,}" for epoch, name in race.leads[1:]]
+    return later if len(later) < 4 else ["then by turns", later[-1]]
 
 
 def _when(race, name):
