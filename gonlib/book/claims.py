@@ -76,7 +76,7 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <span class="badge {{ verdict.verdict.replace(" ", "-") }}">{{ signs[verdict.verdict] }} {{ verdict.label }}</span>
 {%- endmacro %}
 {% macro found(verdict) %}
-{% if verdict.findings %}<ul>{% for line in verdict.findings %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
+{% if verdict.findings %}<ul>{% for line in verdict.lines %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
 {% endmacro %}
 {% macro runs(verdict) %}
 {% if verdict.basis %}<p class="note">Runs: {{ verdict.basis }}.</p>{% endif %}
