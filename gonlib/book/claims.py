@@ -42,7 +42,8 @@ def in_short(ledger: Ledger) -> list[Html]:
         if one.scope == "exact":
             told.append(say("<strong>Checked without runs</strong>, as mathematics: {}: {}.", link, one.label))
         else:
-            counted[one.verdict].append(say("{}{}", link, " (so far)" if one.scope == "part" and one.verdict not in OPEN else ""))
+            growing = one.scope == "part" and one.verdict not in OPEN
+            counted[one.verdict].append(say("{}{}", link, " (so far)" * growing))
     return [say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict][len(links) > 1], Html(", ").join(links))
             for verdict, links in counted.items() if links] + told
 
