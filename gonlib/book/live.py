@@ -171,7 +171,7 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
         return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
     every = pd.concat([runs[runs.run.notna()] for runs in groups.values()])
     caption = say("The race: who is ahead depends on when one looks. Choose a data set and move through the epochs; its "
-                  "numbers are those of {}. GLO's are after short fits, Table 1's after a longer one.", numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash")))
+                  "numbers are those of {}.", numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash")))
     alt = "Falling curves of test error, one for each row of the table"
     return _element("gon-race", {"panels": panels}, stills.race(panels[0]), alt, caption)
 
