@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..study import paper, registry
 from ..study.judging import by_column, done, where
-from ..study.ledger import KEY, RULES, SIGNS, VERDICTS, WORDS, Judgement, Ledger, Verdict
+from ..study.ledger import KEY, OPEN, RULES, SIGNS, VERDICTS, WORDS, Judgement, Ledger, Verdict
 from ..study.numbers import Html, number, reached, say
 
 # The chapter that looks at each claim.
@@ -42,7 +42,8 @@ def in_short(ledger: Ledger) -> list[Html]:
         if one.scope == "exact":
             told.append(say("<strong>Checked without runs</strong>, as mathematics: {}: {}.", link, one.label))
         else:
-            counted[one.verdict].append(say("{}{}", link, " (so far)" if one.scope == "part" else ""))
+            growing = one.scope == "part" and one.verdict not in OPEN
+            counted[one.verdict].append(say("{}{}", link, " (so far)" * growing))
     return [say("<strong>{} {}</strong>: {}.", len(links), VERBS[verdict][len(links) > 1], Html(", ").join(links))
             for verdict, links in counted.items() if links] + told
 
@@ -76,7 +77,7 @@ PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 <span class="badge {{ verdict.verdict.replace(" ", "-") }}">{{ signs[verdict.verdict] }} {{ verdict.label }}</span>
 {%- endmacro %}
 {% macro found(verdict) %}
-{% if verdict.findings %}<ul>{% for line in verdict.findings %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
+{% if verdict.findings %}<ul>{% for line in verdict.lines %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
 {% endmacro %}
 {% macro runs(verdict) %}
 {% if verdict.basis %}<p class="note">Runs: {{ verdict.basis }}.</p>{% endif %}

@@ -107,6 +107,7 @@ def plot_replication(recorded, model="AE"):
     fig = plot_panels(over_the_gon(recorded, model), y="ratio", label=f"{model}'s error / GON's", log=False)
     for axis in fig.axes:
         axis.axhline(1, color="0.5", ls=":", lw=1)
+        axis.set_xscale("log")
     remember(fig, where(recorded, model=("GON", model)))
     return fig
 

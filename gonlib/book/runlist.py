@@ -140,7 +140,7 @@ def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
             "config": ", ".join(f"{name} {value}" for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
             "epoch": f"{run.reached.epochs} of {whole(run, recipe)}",
-            "seconds": f"{run.metrics.get('seconds', 0):.0f}",
+            "seconds": f"{sum(part.get('wall_seconds', 0) for part in run.stretches):.0f}",  # as on its card
             "made_on": f"{made['device'].replace('(R)', '')}, {made['started'][:10]}"}
     # on one line each: behind an empty one HTML would be Markdown
     return {name: " ".join(text.split()) for name, text in texts.items()} | {"hash": run.hash, "pages": pages}

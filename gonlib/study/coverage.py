@@ -50,7 +50,7 @@ def coverage(name: str) -> tuple[Line, pd.DataFrame]:
 
 def _told(runs):
     """How many runs of a data set are there and how far they are, in words; nothing if none is."""
-    there = runs[runs.state != "not run"]
+    there = runs[(runs.state != "not run") & ~((runs.state == "growing") & (runs.epoch == 0))]  # nothing seen of it yet
     if there.empty:
         return ""
     growing = there[(there.state == "growing") & (there.epoch < there.asked)]

@@ -4,6 +4,7 @@ A verdict proper comes only from runs at full schedule on the paper's data sets:
 smaller runs show is said beside it and counted apart.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import pandas as pd
 from ..data.registry import facts
 from ..runs import store
 from .experiment import collect, data_title, so_far
-from .judging import NO_RUNS, Rule, done
+from .judging import MARKS, NO_RUNS, Rule, done
 from .numbers import Html, reached, span
 from .paper import CLAIMS, DATASETS, TOPICS
 from .profiles import load_profile
@@ -57,6 +58,11 @@ class Verdict:
     def sentence(self) -> Html:
         """What was found, in one line."""
         return Html(". ").join(self.findings)
+
+    @property
+    def lines(self) -> list[Html]:
+        """The findings with each mark kept on the line of what it is about."""
+        return [Html(re.sub(f" (?=[{''.join(MARKS.values())}])", "\N{NO-BREAK SPACE}", line)) for line in self.findings]
 
 
 class Judgement(NamedTuple):
@@ -243,7 +249,7 @@ CARDS = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True
 <span class="verdict badge {{ verdict.verdict.replace(" ", "-") }}">{{ signs[verdict.verdict] }} {{ verdict.label }}</span>
 {% endmacro %}
 {% macro found(verdict) %}
-{% if verdict.findings %}<ul>{% for line in verdict.findings %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
+{% if verdict.findings %}<ul>{% for line in verdict.lines %}<li>{{ line }}</li>{% endfor %}</ul>{% endif %}
 {% endmacro %}
 <div class="claims">
 {% for claim, evidence, rule, shown, small in cards %}

@@ -9,6 +9,7 @@ from .judging import by_column, where
 from .numbers import Html, linked, say
 
 AHEAD = 0.01  # a lead of less than this share of the error changes no leader
+TOLD = 4  # changes of the leader that are told one by one
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,21 @@ def _leads(errors, first, second):
     return tuple(leads)
 
 
+def leaders(race: Race) -> str:
+    """Who leads from when on, in words; the changes between the first and the last are only counted if they are many."""
+    told = [f"{name} {'' if at else 'leads '}from {'' if at else 'epoch '}{epoch:,}"
+            for at, (epoch, name) in enumerate(race.leads)]
+    if len(told) > TOLD:
+        told[1:-1] = [f"then {len(told) - 2} changes"]
+    told += ["level in the end"] if race.leads and race.level else []
+    return ", ".join(told) or "neither is ever ahead by more than a hundredth"
+
+
 def sentence(race: Race) -> Html:
     """One race in words: who leads from when on, and when each has the paper's error; linked to its runs."""
     seeds = "one seed" if race.seeds == 1 else f"{race.seeds} seeds"
     how_far = f"{race.epochs:,}" if race.epochs == race.asked else f"{race.epochs:,} of {race.asked:,}"
-    leads = _later(race)
-    if race.leads:
-        leads = [f"{race.leads[0][1]} leads from epoch {race.leads[0][0]:,}", *leads]
-        leads += ["level in the end"] if race.level else []
-    told = linked(", ".join(leads) or "neither is ever ahead by more than a hundredth", race.runs)
-    told = [say("{}, {} to epoch {}: {}", race.column, seeds, how_far, told)]
+    told = [say("{}, {} to epoch {}: {}", race.column, seeds, how_far, linked(leaders(race), race.runs))]
     for name, value in race.paper.items():
         when = f"is reached at epoch {race.reached[name]:,}" if name in race.reached else "is not reached"
         told.append(say("the paper's {} for {} {}", f"{value:.2f}", name, when))
@@ -116,17 +122,9 @@ def table(races: list[Race]) -> pd.DataFrame:
     rows = []
     for race in races:
         at = {f"{name} has the paper's error": _when(race, name) for name in race.names}
-        leads = [f"{name} from {epoch:,}" for epoch, name in race.leads[:1]] + _later(race) or ["neither"]
-        leads = ", ".join(leads + ["level in the end"] * bool(race.leads and race.level))
         rows.append({"data": race.column, "race": " against ".join(race.names), "to epoch": race.epochs,
-                     "seeds": race.seeds, "ahead": linked(leads, race.runs)} | at)
+                     "seeds": race.seeds, "ahead": linked(leaders(race), race.runs)} | at)
     return pd.DataFrame(rows)
-
-
-def _later(race):
-    """Who leads after the first leader, and from when; of many changes the last."""
-    later = [f"{name} from {epoch:,}" for epoch, name in race.leads[1:]]
-    return later if len(later) < 4 else ["then by turns", later[-1]]
 
 
 def _when(race, name):

@@ -127,7 +127,7 @@ def _there(runs, word="recorded", rows=True):
     for by in ("column", "row") if rows and there else ("column",):
         none = [title for title in dict.fromkeys(runs[by]) if title not in _with_results(runs, by)]
         absent += none if len(none) <= NAMED else [f"{len(none)} of {runs[by].nunique()} {by}s"]
-    return there, [Html("Not {} yet: {}; {}.").format(word, ", ".join(absent), STATUS)] if absent else []
+    return there, [Html("Not {} yet: {}; {}.").format(word, "; ".join(absent), STATUS)] if absent else []
 
 
 def _sources(column, runs, recorded):

@@ -41,7 +41,7 @@ def test_the_leader_changes_and_the_paper_is_reached():
 def test_a_race_can_end_level():
     race, = races.crossings(runs_of(GON=[[4, 3, 2]], AE=[[5, 4, 2.01]]))
     assert race.level and "GON leads from epoch 1, level in the end" in races.sentence(race)
-    assert "GON from 1, level in the end" in races.table([race])["ahead"][0]
+    assert "GON leads from epoch 1, level in the end" in races.table([race])["ahead"][0]
 
 
 def test_both_are_followed_as_far_as_both_have_been_trained():

@@ -1,5 +1,7 @@
 """Figure 2: one gradient step or several, joint or detached, and what further steps would do to a trained GON."""
 
+import json
+
 import pandas as pd
 import torch
 
@@ -161,8 +163,9 @@ def _steps_of(table, model, words):
     here = here[here.column == here.column.iloc[0]]
     runs = here.drop_duplicates("hash")
     errors = here.groupby("steps").error.mean()
-    each = [linked(f"{errors[k]:.4g}", runs) for k in (1, 10, 50)]
+    about = {"asked": json.dumps({"epochs": int(runs.epoch.max())})}  # the runs may have been trained for longer
+    each = [linked(f"{errors[k]:.4g}", runs, about=about) for k in (1, 10, 50)]
     second = here[here.steps == 2].moved.mean()
     return say("On {} ({} epochs) {} has the error {} after one step, {} after ten and {} after fifty; its second step is "
                "{} times as long as its first", here.column.iloc[0], f"{runs.epoch.max():,.0f}", words, *each,
-               linked(f"{second:.1g}", runs))
+               linked(f"{second:.1g}", runs, about=about))

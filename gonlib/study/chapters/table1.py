@@ -50,7 +50,7 @@ def paired_sentences(runs: pd.DataFrame) -> list[Html]:
                 gap = linked(f"{found.difference:+.2f} ± {found.standard_error:.2f}", pd.concat([gon, other]))
                 told.append(say("{} {}{}", name.replace(",", ""), gap, sure))
         if told:
-            lines.append(say("{}, error less the GON's with the same seed: {}.", column, Html("; ").join(told)))
+            lines.append(say("On {}, the error less the GON's with the same seed: {}.", column, Html("; ").join(told)))
     return lines
 
 
@@ -164,9 +164,8 @@ def _lowest_of_all(runs):
 def _leaders(runs):
     """On which data sets another than the GON leads an autoencoder in the end, or once did."""
     changed = [race for race in races.crossings(runs) if any(name != "GON" for _, name in race.leads)]
-    leads = [listed([f"the {name} leads from epoch {epoch:,}" for epoch, name in race.leads]) for race in changed]
-    told = [say("on {} {}", race.column, linked(lead, race.runs)) for race, lead in zip(changed, leads, strict=True)]
-    return [say("Between GON and autoencoder it depends on the epoch: {}.", listed(told))] if told else []
+    told = [say("on {} {}", race.column, linked(races.leaders(race), race.runs)) for race in changed]
+    return [say("Between GON and autoencoder it depends on the epoch: {}.", Html("; ").join(told))] if told else []
 
 
 def pictured(runs: pd.DataFrame) -> kept.Rows:

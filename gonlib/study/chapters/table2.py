@@ -82,8 +82,8 @@ def distance_sentence(full: pd.DataFrame) -> Html:
         return Html("")
     off = [f"{far:.2f} with the {NAMES[kind]}" for kind, far in distances.items() if far < math.inf]
     failed = [NAMES[kind] for kind, far in distances.items() if far == math.inf]
-    text = "On average the recorded values are off the paper's by {} bits/dim."
-    text = say(text, linked(", ".join(off), used)) if off else ""
+    text = "On average the recorded bits/dim are off the paper's by {}."
+    text = say(text, linked(listed(off), used)) if off else ""
     lost = say(" With the {} a training failed.", " and the ".join(failed)) if failed else ""
     return say("<p>{}{}</p>", text, lost)
 

@@ -165,7 +165,7 @@ def test_rows_of_table_1_are_compared_seed_by_seed():
     runs = table({("GON", "digits"): 3.0, ("AE", "digits"): 3.5, ("Tied AE", "digits"): 2.9}, spread=1.0)
     runs.loc[runs.model == "AE", "test_error"] += [0.1, -0.1, 0.0]
     (line,) = table1.paired_sentences(runs)
-    assert text(line).startswith("digits, error less the GON's with the same seed: AE +0.50 ± 0.06, p ")
+    assert text(line).startswith("On digits, the error less the GON's with the same seed: AE +0.50 ± 0.06, p ")
     assert text(line).endswith("; Tied AE -0.10 ± 0.00.")
     assert not table1.paired_sentences(runs[runs.seed == 0])  # one seed has no standard error
 
@@ -259,4 +259,4 @@ def test_table_1_says_who_is_lowest_and_whether_that_lasts():
                       "its error. (So far: at epoch 500 of 900; complete on MNIST.)")
     assert paper.startswith("The paper:")
     assert of_all == "Of all seven rules, lower still is “10 steps, detached” on COIL-20 (1.00)."
-    assert leaders.endswith("on MNIST the GON leads from epoch 1 and the AE leads from epoch 500.")
+    assert leaders.endswith("on MNIST GON leads from epoch 1, AE from 500.")
