@@ -15,6 +15,11 @@ document.addEventListener("DOMContentLoaded", () => {
         for (let i = 0; i < head.colSpan; i++, column++) if (text && !only) (heads[column] ??= []).push(text);
       }
     }
+    const named = heads.filter(Boolean);
+    if (named.length > 1 && named.every((texts) => texts.length > 1 && texts[0] === named[0][0])) { // said once for all
+      table.dataset.common = named[0][0];
+      for (const texts of named) texts.shift();
+    }
     const columns = Math.max(...[...table.rows].map((row) => [...row.cells].reduce((sum, cell) => sum + cell.colSpan, 0)));
     for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
       const first = columns - row.cells.length; // names of rows above reach down into this one

@@ -34,7 +34,7 @@ placeholder="GON, COIL-20, seed 1, ..."></label></p>
 <a class="number" href="runs.html#run-{{ run.hash }}" data-runs="{{ run.hash }}">{{ run.hash[:8] }}</a></td>\
 <td>{{ run.what }}</td><td>{{ run.config.replace("_", " ") }}</td><td>{{ run.error }}</td><td>{{ run.epoch }}</td>\
 <td>{{ run.seconds }}</td>\
-<td>{{ run.made_on }}</td><td>{% for page in run.pages %}\
+<td>{{ run.made_on }}, <span class="date">{{ run.date }}</span></td><td>{% for page in run.pages %}\
 {{ ", " if not loop.first }}<a href="{{ page }}.html#run-{{ run.hash }}">{{ page | short }}</a>{% endfor %}</td></tr>
 {% endfor %}
 </tbody>
@@ -137,10 +137,11 @@ def _row(run: Run, pages: list[str], recipe: Recipe | None) -> dict:
     texts = {
             "what": f"{recipe.row}, {recipe.column}, seed {run.config.seed}" if recipe
             else f"{data_title(run.config.dataset)}, seed {run.config.seed}",
-            "config": ", ".join(f"{name} {value}" for name, value in config.items()),
+            "config": ", ".join(f"{name} {f'{value:g}' if isinstance(value, float) else value}"
+                                for name, value in config.items()),
             "error": "" if error is None else f"{error:.3f}",
             "epoch": f"{run.reached.epochs} of {whole(run, recipe)}",
             "seconds": f"{sum(part.get('wall_seconds', 0) for part in run.stretches):.0f}",  # as on its card
-            "made_on": f"{made['device'].replace('(R)', '')}, {made['started'][:10]}"}
+            "made_on": made["device"].replace("(R)", ""), "date": made["started"][:10]}
     # on one line each: behind an empty one HTML would be Markdown
     return {name: " ".join(text.split()) for name, text in texts.items()} | {"hash": run.hash, "pages": pages}

@@ -66,8 +66,8 @@ def in_short(run: pd.DataFrame, agreed: tuple[float, float], compared: pd.Series
             run.column.iloc[0], side, side, size, *(linked(f"{apart:.0e}", run) for apart in agreed)),
         say("As its encoder is linear, PCA with as many components is the yardstick: test error {} against the GON's {}.",
             f"{pca:.2f}", linked(f"{own:.2f}", run)),
-        Html("That holds for likelihoods whose derivative is affine in the image, as the squared error's and the "
-             "Bernoulli's are, and not for those over 256 levels."),
+        Html("An encoder is linear under likelihoods whose derivative is affine in the image, as the squared error's and "
+             "the Bernoulli's are, and not under those over 256 levels."),
     ]
     return with_claim(told, "The paper says that in a mean-field model the latent is a linear function of the image (C22).")
 
@@ -165,7 +165,8 @@ def c22():
     for name in LIKELIHOODS:
         departure = departure_from_affine(name)
         outcome = "holds" if departure < 1e-6 else "fails"
-        yield Finding(outcome, say("{}: {} {}", name.replace("_", " "), f"{departure:.0e}", MARKS[outcome]))
+        yield Finding(outcome, say("{}, z off a linear function by {} {}", name.replace("_", " ").capitalize(),
+                                   f"{departure:.0e}", MARKS[outcome]))
 
 
 def departure_from_affine(likelihood: str) -> float:
