@@ -70,10 +70,14 @@
 
   /** A run's command, to end where the number was taken and to look at the run as it does, if the experiment does not. */
   function endingAt(run, asked) {
-    const { command, free, asked: usual, partial, reached } = run;
-    const { epochs = partial ? usual.epochs : reached, steps = partial, evaluation, free_steps } = asked;
+    const { command, free, asked: usual, partial, reached, ends } = run;
+    const { steps = partial, evaluation, free_steps } = asked;
+    // a row that is behind the others of its column is asked for more than it has
+    const epochs = partial ? asked.epochs ?? usual.epochs : Math.min(asked.epochs ?? reached, reached);
     const end = epochs >= reached && partial ? partial : steps;
-    const length = free.includes("steps") && end !== usual.steps ? { steps: end } : { epochs };
+    const sooner = end > 0 && end < run.steps;
+    const length = epochs === ends && !partial && !sooner ? {} // as long as its experiment trains it
+      : end && end !== usual.steps && free.includes("steps") ? { steps: end } : { epochs, steps: end };
     const fit = { ["fit_steps" in usual ? "fit_steps" : "free_steps"]: free_steps };
     return Object.entries({ ...length, evaluation, ...fit }).reduce((text, [name, value]) => (
       value === undefined || !free.includes(name) || value === usual[name] ? text

@@ -6,11 +6,13 @@ document.addEventListener("DOMContentLoaded", () => {
   // write into each cell what stands above it, in one or several rows of heads
   function label(table) {
     const heads = [];
+    const groups = [...(table.tHead?.rows[0].cells ?? [])].filter((head) => head.colSpan > 1);
     for (const row of table.tHead?.rows ?? []) {
       let column = 0;
       for (const head of row.cells) {
         const text = head.textContent.trim().replace(/\s+/g, " ");
-        for (let i = 0; i < head.colSpan; i++, column++) if (text) (heads[column] ??= []).push(text);
+        const only = groups.length === 1 && head === groups[0]; // it tells nothing apart
+        for (let i = 0; i < head.colSpan; i++, column++) if (text && !only) (heads[column] ??= []).push(text);
       }
     }
     const named = heads.filter(Boolean);

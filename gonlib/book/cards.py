@@ -71,7 +71,8 @@ def recipes(profiles: tuple[str, ...]) -> dict[str, Recipe]:
 
 
 def _rank(recipe):
-    return EXPERIMENTS[recipe.experiment].of_paper, not recipe.changes, recipe.asked["epochs"], recipe.asked["steps"]
+    epochs, steps = recipe.asked["epochs"], recipe.asked["steps"]  # steps end it before its epochs do
+    return EXPERIMENTS[recipe.experiment].of_paper, not recipe.changes, not steps, epochs, steps
 
 
 def _asked(profile: str) -> Iterator[tuple[str, dict]]:
@@ -145,17 +146,23 @@ def card(run: Run, recipe: Recipe | None) -> dict:
     return {"hash": run.hash, "title": recipe.title if recipe else "", "row": recipe.row if recipe else "",
             "column": recipe.column if recipe else facts(run.config.dataset).title, "seed": run.config.seed,
             "command": f"{recipe.command} --store {AGAIN} --only" if recipe else from_configuration(run),
-            "asked": asked, "free": recipe.free if recipe else (), "whole": whole(run, recipe),
+            "asked": asked, "free": recipe.free if recipe else (), "ends": ends(run, recipe),
+            "whole": whole(run, recipe),
             "reached": run.reached.epochs, "steps": run.reached.steps, "partial": run.config.steps, "metrics": run.end,
             "config": config, "changed": [name for name, value in config.items() if value != DEFAULTS[name]],
             "made": [{name: stretch.get(name) for name in MADE} for stretch in run.stretches],
             "source": _source(run), "data": known | run.data, "columns": list(history), "history": rows}
 
 
+def ends(run: Run, recipe: Recipe | None) -> int:
+    """How many epochs a run's experiment trains it for."""
+    asked = run.config.replace(epochs=recipe.asked["epochs"], steps=recipe.asked["steps"]) if recipe else run.config
+    return asked.end(run.end["images"])[0]
+
+
 def whole(run: Run, recipe: Recipe | None) -> int:
     """How many epochs a run is to have in the end: those that its experiment asks for, if it has not more already."""
-    asked = run.config.replace(epochs=recipe.asked["epochs"], steps=recipe.asked["steps"]) if recipe else run.config
-    return max(asked.end(run.end["images"])[0], run.reached.epochs)
+    return max(ends(run, recipe), run.reached.epochs)
 
 
 def _source(run: Run) -> str:

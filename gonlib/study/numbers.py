@@ -85,7 +85,7 @@ def linked(text: str, runs: pd.DataFrame, note: str = "", about: dict | None = N
     if note:
         said.append(Html(' title="{}"').format(note))
     return Html('<a class="number" href="runs.html#run-{}" data-runs="{}"{}>{}</a>').format(
-        runs.hash.iloc[0], " ".join(runs.hash), Html("").join(said), text)
+        runs.hash.iloc[0], " ".join(dict.fromkeys(runs.hash)), Html("").join(said), text)
 
 
 def missing(runs: pd.DataFrame) -> Html:

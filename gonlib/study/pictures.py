@@ -4,6 +4,7 @@ import pandas as pd
 from markupsafe import escape
 
 from ..runs import kept
+from ..training.config import Config
 from .experiment import data_title
 from .numbers import Html, linked, network, number, say
 
@@ -73,10 +74,26 @@ def sentences(runs: pd.DataFrame) -> list[Html]:
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
         named = one.run.data.get("title", one.column)  # of a variant, with its number of images
         about = ", ".join(filter(None, (named, f"{side} × {side} pixels", network([one.config]), how_far(one))))
-        beside = "; no pictures are kept" if yard is None else f" (of the mean training image: {yard:.2f})"
+        beside = f"{_best(one.run)}; no pictures are kept" if yard is None else f" (of the mean training image: {yard:.2f})"
         failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "
         lines.append(say("{}: {}test error {}{}.", about, failed, number(here, "test_error"), beside))
     return lines
+
+
+def _best(run):
+    """A clause with a run's lowest error of all epochs, where it has risen since."""
+    best = run.history.test_error.min()
+    return f", risen from {best:.2f}" if best < 0.9 * run.metrics["test_error"] else ""
+
+
+def smaller(runs: pd.DataFrame) -> list[Html]:
+    """A line that says so, if implicit networks that are recorded are smaller than the published one."""
+    sirens = [config for config in begun(runs).get("config", ()) if config.decoder == "siren"]
+    published = Config(decoder="siren")
+    if not any(config.hidden < published.hidden for config in sirens):
+        return []
+    return [say("Recorded here is a smaller network than the published one ({}; published: {} × {}), which takes a GPU. It "
+                "counts for no verdict.", network(sirens), published.layers, published.hidden)]
 
 
 def not_recorded(*grids: pd.DataFrame) -> list[Html]:

@@ -25,6 +25,9 @@ def errors() -> pd.DataFrame:
     return pd.read_csv(repository_root() / "book" / "replication.csv")
 
 
+SHORT = {"AE": "the autoencoder", "1 step, detached": "one detached step"}
+
+
 def final(dataset: str, model: str) -> float:
     """The replication's test error at its last epoch."""
     return float(where(errors(), dataset=dataset, model=model, epoch=EPOCHS).test_error.iloc[0])
@@ -57,12 +60,12 @@ def sentences() -> list[Html]:
     lines = []
     for name in errors().dataset.unique():
         told = []
-        for model in ("AE", "1 step, detached"):
+        for model in SHORT:
             theirs, papers = (final(name, model) / final(name, "GON"), TABLE1[model][name][0] / TABLE1["GON"][name][0])
-            told.append(say("{} {} times (in the paper {})", model.replace(",", ""), f"{theirs:.2f}", f"{papers:.2f}"))
+            told.append(say("{} times that with {} (in the paper {})", f"{theirs:.2f}", SHORT[model], f"{papers:.2f}"))
         gons = f"{final(name, 'GON'):.2f}", f"{TABLE1['GON'][name][0]:.2f}"
-        lines.append(say("{}, at epoch 500: GON {}, which the paper has at {}; {}.", DATASETS[name], *gons,
-                         Html("; ").join(told)))
+        lines.append(say("{}, after 500 epochs: the GON has an error of {} (in the paper {}); it is {}.", DATASETS[name],
+                         *gons, Html(" and ").join(told)))
     return lines
 
 

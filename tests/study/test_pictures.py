@@ -53,6 +53,13 @@ def test_what_is_not_recorded_is_named_once(runs):
     assert line.count("MNIST") == 1 and "shapes" not in line and not pictures.not_recorded(runs[:1])
 
 
+def test_a_network_smaller_than_the_published_one_is_said_to_count_for_no_verdict(runs):
+    (line,) = pictures.smaller(runs)
+    assert "SIREN of 2 × 8 units; published: 4 × 256" in line
+    published = [config.replace(hidden=256) for config in runs.config]
+    assert pictures.smaller(runs.assign(config=published)) == [] == pictures.smaller(runs[1:])
+
+
 def test_pictures_from_all_over_a_set():
     images = torch.arange(100)
     assert measures.evenly(images, 3).tolist() == [0, 50, 99] and len(measures.evenly(images[:2], 5)) == 2

@@ -5,7 +5,7 @@ import pandas as pd
 from ...training.snapshots import IMAGES
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
-from ..numbers import Html, conditions, linked, number, say, with_claim
+from ..numbers import Html, conditions, linked, listed, number, say, with_claim
 
 
 def originals(model, data, config):
@@ -53,15 +53,15 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
 
 
 def milestones(runs: pd.DataFrame) -> list[Html]:
-    """By which step a run had modelled half of the signal, which does not depend on the machine; a clause for each run."""
+    """By which step a run had modelled half of the signal, which does not depend on the machine; a clause, if any had."""
     told = []
     for row in with_snapshots(runs).itertuples():
         shots = row.run.snapshots[1]
         there = shots[shots.test_error <= shots.mean_image_error / 2]
         if len(there):
             when = f"step {there.step.iloc[0]:,} ({there.seconds.iloc[0]:,.0f} s)"
-            told.append(say("the {} has half of the signal by {}", row.row, linked(when, runs[runs.hash == row.hash])))
-    return told
+            told.append(say("{} with the {}", linked(when, runs[runs.hash == row.hash]), row.row))
+    return [say("half of the signal is there by {}", listed(told))] if told else []
 
 
 def share_table(runs: pd.DataFrame, moments=(0.3, 1, 3, 10, 30, 60, 180, 600)) -> Html:

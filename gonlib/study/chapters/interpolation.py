@@ -120,7 +120,7 @@ def in_short(full: pd.DataFrame, smooth: pd.DataFrame) -> list[Html]:
         monotone, jump = (table.groupby("path")[name].mean() for name in ("monotone", "largest_jump"))
         runs = table.drop_duplicates("hash")
         shares = [linked(f"{monotone[name]:.0%}", runs) for name in ("slerp", "lerp", "views")]
-        named = listed([f"{one.column} ({how_far(one)})" for one in runs.itertuples()])
+        named = listed([f"{one.column}, {how_far(one)}" for one in runs.itertuples()])
         told.append(say("Where the true views between two images are known, {} of the great circles pass them in order, and "
                         "{} of the straight paths; of these views themselves, encoded and decoded, {} are in order. The "
                         "largest jump is {} of the way on the great circle, and {} in a cross-fade. <small>({}: {})</small>",

@@ -125,13 +125,14 @@ def stops(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def fitted_pictures(runs: pd.DataFrame) -> kept.Rows:
-    """Pictures of the first data set: samples of each stop and the images nearest to them, and normal pixels."""
-    first, rows = runs[(runs.state == "done") & (runs.seed == 0)], kept.Rows()
-    for run in first[first.column == first.column.iloc[0]].itertuples() if len(first) else ():
-        for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest"), ("normal pixels", "normal-pixels")):
-            rows.put(label, kept.pictures(run.run, name, 12), run.run)
-    rows.sort(key=lambda row: row[0] == "normal pixels")  # which are the same for all
-    return rows
+    """Pictures for each data set: samples of each stop and the images nearest to them, and normal pixels."""
+    rows = kept.Rows()
+    for column, here in by_column(runs[(runs.state == "done") & (runs.seed == 0)]):
+        for run in here.itertuples():
+            for label, name in ((run.row, "samples"), (f"nearest to {run.row}", "nearest")):
+                rows.put(f"{column}, {label}", kept.pictures(run.run, name, 12), run.run)
+        rows.put(f"{column}, normal pixels", kept.pictures(run.run, "normal-pixels", 12), run.run)  # the same for all
+    return kept.alike(rows)
 
 
 def shape_summary(runs: pd.DataFrame) -> pd.DataFrame:

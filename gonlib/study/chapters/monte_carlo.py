@@ -119,9 +119,12 @@ def by_time(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def noise_of(runs: pd.DataFrame) -> pd.DataFrame:
-    """The table "latent-noise" kept with the first run on the full grid; empty if there is none."""
+    """The table "latent-noise" kept with the first run on the full grid, from one coordinate on; empty if there is none."""
     table = collected(where(runs, inner_fraction=1.0, outer_fraction=1.0), "latent-noise")
-    return table[table.hash == table.hash.iloc[0]] if len(table) else table
+    if table.empty:
+        return table
+    table = table[table.hash == table.hash.iloc[0]]
+    return table[table.fraction * runs.config[runs.hash == table.hash.iloc[0]].iloc[0].size ** 2 >= 1]
 
 
 def noise_table(noise: pd.DataFrame) -> Html:

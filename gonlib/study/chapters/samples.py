@@ -90,11 +90,11 @@ def _diverse(source, runs):
                 listed([one.title for one in found["VGON"]]), far)]
 
 
-def lengths(runs: pd.DataFrame) -> list[Html]:
-    """How runs that are sampled were made, and which of them reconstruct no better than the mean image."""
+def lengths(runs: pd.DataFrame, source: str) -> list[Html]:
+    """How runs of a source, such as "Recorded", that are sampled were made, and which have not learned their pictures."""
     there = begun(runs)
     sampled = there[[kept.pictures(run, "samples") is not None for run in there.run]]
-    lines = [say("{}.", conditions(sampled))] if len(sampled) else []
+    lines = [say("{}: {}.", source, conditions(sampled))] if len(sampled) else []
     for one in there.itertuples():
         if one.hash not in set(sampled.hash):
             lines.append(say("{}, {}: {}, not sampled yet.", one.row, one.column, how_far(one)))

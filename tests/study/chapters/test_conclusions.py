@@ -54,7 +54,8 @@ def missing(name):
     (generalisation.with_gap, "generalisation"),
     (implicit.kept_table, "implicit"), (implicit.count_sentences, "implicit-parameters"),
     (latents.normality_summary, "latents"), (latents.shape_summary, "latents-early"),
-    (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"), (samples.lengths, "samples"),
+    (latents.fitted_pictures, "latents-early"), (latents.normality_sentences, "latents"),
+    (lambda runs: samples.lengths(runs, "Recorded"), "samples"),
     (latents.shape_sentences, "latents-early"), (latents.stops, "latents-early"), (implicit.yardsticks, "implicit"),
     (monte_carlo.noise_of, "monte-carlo"), (monte_carlo.compare, "monte-carlo"), (monte_carlo.with_times, "monte-carlo"),
     (lambda runs: monte_carlo.large_sentences(runs, runs), "monte-carlo-large"),
@@ -217,7 +218,7 @@ def test_the_signal_at_moments_that_all_runs_have_reached():
     shown = text(first_minute.share_table(runs, [2, 4, 10]))
     assert "after 2 s" in shown and "nothing (step 1)" in shown
     assert "after 4 s" in shown and "80% (step 9)" in shown and "after 10 s" not in shown
-    assert text(first_minute.milestones(runs)[0]) == "the GON has half of the signal by step 9 (4 s)"
+    assert text(first_minute.milestones(runs)[0]) == "half of the signal is there by step 9 (4 s) with the GON"
 
 
 def test_both_tasks_beside_each_alone():

@@ -118,4 +118,4 @@ def test_what_is_kept_of_a_fit(tmp_path):
 def test_it_is_said_how_recorded_runs_were_made(name):
     """Whether or not the mean image was kept with them."""
     runs = registry.recorded(name)
-    assert len(samples.lengths(runs)) >= bool((runs.state != "not run").any())
+    assert len(samples.lengths(runs, "This build")) >= bool((runs.state != "not run").any())
