@@ -41,7 +41,9 @@ def _in_short(verdict: Verdict) -> str:
     word = WORDS.get(verdict.verdict, verdict.verdict)
     if verdict.verdict in OPEN or verdict.scope == "exact":
         return word
-    return f"{word} {'so far' if verdict.scope == 'part' else 'in part' if verdict.part else ''}".strip()
+    if verdict.scope == "part":
+        return f"{'not seen' if verdict.verdict == 'fails' else word} so far"
+    return f"{word} in part" if verdict.part else word
 
 
 def pictures() -> kept.Rows:

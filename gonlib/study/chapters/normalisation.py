@@ -51,7 +51,8 @@ def paired_sentences(runs: pd.DataFrame) -> list[Html]:
     for mode in [mode for mode in ("population", "running") if {mode, "batch"} <= set(errors)]:
         change = 100 * (errors[mode] / errors["batch"] - 1).dropna()
         verdict = {"holds": ": lower", "fails": ": higher"}.get(compare(change, 0 * change).verdict, ": too close to call")
-        each = linked(", ".join(f"{one:+,.1f}%" for one in change), where(runs, evaluation=(mode, "batch")))
+        each = ", ".join(f"{one:+,.{1 if abs(one) < 100 else 0}f}%" for one in change)
+        each = linked(each, where(runs, evaluation=(mode, "batch")))
         lines.append(say("With {}, seed by seed, the error differs from that with batch by {}{}.", mode, each,
                          verdict if len(change) > 1 else ""))
     return lines

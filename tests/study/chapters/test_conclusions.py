@@ -206,8 +206,8 @@ def test_recorded_runs_do_not_stand_beside_themselves():
 def test_ways_to_evaluate_are_compared_seed_by_seed():
     runs = table({("batch", "digits"): 1.0, ("running", "digits"): 20.0}, names=("evaluation", "dataset"), spread=0.0)
     (line,) = normalisation.paired_sentences(runs)
-    assert text(line) == ("With running, seed by seed, the error differs from that with batch by +1,900.0%, +1,900.0%, "
-                          "+1,900.0%: higher.")
+    assert text(line) == ("With running, seed by seed, the error differs from that with batch by +1,900%, +1,900%, "
+                          "+1,900%: higher.")
     (line,) = normalisation.mode_sentences(runs)
     assert "1.00 ± 0.00 with statistics of the batch, 20.00 ± 0.00 with stock running averages" in text(line)
 
