@@ -153,8 +153,13 @@ def judge_all(claims, runs: dict) -> list[Judgement]:
     names = {name for claim in claims for name in RULES[claim].experiments if name in EXPERIMENTS}
     divided = {name: divide(name, runs.get(name)) for name in names}
     full, part, small = ({name: parts[i] for name, parts in divided.items()} for i in range(3))
-    return [Judgement(_on_which(judge(claim, full, "full"), full), _how_far(_on_the_way(claim, part), part),
-                      judge(claim, small)) for claim in claims]
+    judged = []
+    for claim in claims:
+        finished, growing = judge(claim, full, "full"), _on_the_way(claim, part)
+        if set(growing.hashes) <= set(finished.hashes):  # all that the claim asks of them is finished
+            growing = Verdict(claim, "not yet run", scope="part")
+        judged.append(Judgement(_on_which(finished, full), _how_far(growing, part), judge(claim, small)))
+    return judged
 
 
 def _on_the_way(claim, runs):

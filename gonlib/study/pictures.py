@@ -6,7 +6,7 @@ from markupsafe import escape
 from ..runs import kept
 from ..training.config import Config
 from .experiment import data_title
-from .numbers import Html, linked, network, number, say
+from .numbers import Html, linked, listed, network, number, say
 
 
 def begun(runs: pd.DataFrame) -> pd.DataFrame:
@@ -88,12 +88,13 @@ def _best(run):
 
 def smaller(runs: pd.DataFrame) -> list[Html]:
     """A line that says so, if implicit networks that are recorded are smaller than the published one."""
-    sirens = [config for config in begun(runs).get("config", ()) if config.decoder == "siren"]
     published = Config(decoder="siren")
-    if not any(config.hidden < published.hidden for config in sirens):
+    small = [c for c in begun(runs).get("config", ()) if c.decoder == "siren" and c.hidden < published.hidden]
+    if not small:
         return []
-    return [say("Recorded here is a smaller network than the published one ({}; published: {} × {}), which takes a GPU. It "
-                "counts for no verdict.", network(sirens), published.layers, published.hidden)]
+    return [say("On {} the recorded network is smaller than the published one ({}; published: {} × {}) and counts for no "
+                "verdict.", listed(dict.fromkeys(data_title(c.dataset) for c in small)), network(small), published.layers,
+                published.hidden)]
 
 
 def not_recorded(*grids: pd.DataFrame) -> list[Html]:

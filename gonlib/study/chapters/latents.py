@@ -225,10 +225,7 @@ def c19(latents):
 @rule("C20", "latents-early", says="of the early-stopped samples' ten nearest training images so many are of one class that "
       "half the way from samples of normal pixels to test images is made; fails under a tenth")
 def c20(latents_early):
-    if latents_early.empty:
-        return
-    earliest = where(latents_early, stop=latents_early.stop.min())
-    earliest = earliest[earliest.steps >= earliest.stop]  # not one that is on its way to a later stop
+    earliest = where(latents_early, stop=latents_early.stop.min()) if len(latents_early) else latents_early
     for found in judging.kept(earliest, "shapes"):
         ours, low, high = (found.table[name].mean() for name in ("samples", "normal pixels", "test images"))
         way = (ours - low) / max(high - low, 1e-9)
