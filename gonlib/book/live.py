@@ -165,7 +165,7 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
     for group, runs in groups.items():
         for column, part in runs[runs.run.notna()].groupby("column", sort=False):
             rows = [row for name, same in part.groupby("row", sort=False) if (row := _lane(name, same))]
-            title = f"{paper.DATASETS.get(column, column)}, {group}"
+            title = paper.DATASETS.get(column, column) + f", {group}" * (len(groups) > 1)
             panels += [{"title": title, "rows": rows, "about": _length(part)}] if len(rows) > 1 else []
     if not panels:
         return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
