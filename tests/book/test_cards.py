@@ -2,12 +2,15 @@
 
 import functools
 import json
+import re
 import shlex
 import shutil
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from browser import Browser
 from conftest import ROOT
 
 from gonlib import cli
@@ -149,3 +152,27 @@ def test_a_run_that_cannot_be_read_in_one_store_is_shown_from_another(tmp_path):
     found = runlist.runs({"page": page}, [Store(tmp_path), recorded_store()])
     assert {run.folder for run, _ in found} == {run.folder for run in RUNS.values()}
     assert runlist.runs({"page": page}, [Store(tmp_path)]) == []
+
+
+@pytest.mark.slow
+def test_the_command_that_a_card_shows_ends_where_the_number_was_taken():
+    """The script in the page shortens the command; read back, it asks for as many steps as the run has, or the number."""
+    source = (ROOT / "book" / "_static" / "cards.js").read_text()
+    function = re.search(r"function endingAt.*?\n  }\n", source, re.DOTALL)[0]
+    found, shown = cards.recipes(PROFILES), []
+    for run in Store(ROOT / "book" / "results").runs():
+        if run.hash in found and run.status == "done":
+            half = {"epochs": max(run.reached.epochs // 2, 1), "steps": 0}
+            shown += [(run, cards.card(run, found[run.hash]), asked) for asked in ({}, half)]
+    assert len(shown) > 100
+    with closing(Browser()) as browser:
+        browser.open("about:blank")
+        pairs = json.dumps([(about, asked) for _, about, asked in shown])
+        commands = browser.evaluate(f"(() => {{ {function}; return {pairs}.map((pair) => endingAt(...pair)) }})()")
+    for (run, about, asked), command in zip(shown, commands, strict=True):
+        config = planned(command.partition(" --store")[0])[run.hash]
+        end = config.end(run.end["images"])[1]
+        assert asked or end == run.reached.steps, f"{command} does not make {run} as far as it is"
+        if asked and {"epochs", "steps"} <= set(about["free"]) and not about["partial"]:
+            whole = config.replace(steps=0, epochs=asked["epochs"]).end(run.end["images"])[1]
+            assert end == min(whole, run.reached.steps), f"{command} does not end at epoch {asked['epochs']} of {run}"
