@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser import Browser
+from browser import Browser, needs_chromium
 from conftest import ROOT
 
 from gonlib import cli
@@ -154,6 +154,7 @@ def test_a_run_that_cannot_be_read_in_one_store_is_shown_from_another(tmp_path):
     assert runlist.runs({"page": page}, [Store(tmp_path)]) == []
 
 
+@needs_chromium
 @pytest.mark.slow
 def test_the_command_that_a_card_shows_ends_where_the_number_was_taken():
     """The script in the page shortens the command; read back, it asks for as many steps as the run has, or the number."""
