@@ -158,7 +158,7 @@ def judge_all(claims, runs: dict) -> list[Judgement]:
         finished, growing = judge(claim, full, "full"), _on_the_way(claim, part)
         if set(growing.hashes) <= set(finished.hashes):  # all that the claim asks of them is finished
             growing = Verdict(claim, "not yet run", scope="part")
-        judged.append(Judgement(_on_which(finished, full), _how_far(growing, part), judge(claim, small)))
+        judged.append(Judgement(_on_which(finished, full), growing, judge(claim, small)))
     return judged
 
 
@@ -167,8 +167,8 @@ def _on_the_way(claim, runs):
     ripe = {name: found[found.epoch >= EARLY * found.asked] if len(found) else found for name, found in runs.items()}
     verdict = judge(claim, ripe, "part")
     if verdict.findings or not (early := judge(claim, runs, "part")).findings:
-        return verdict
-    return replace(early, verdict="too early", findings=())
+        return _how_far(verdict, ripe)
+    return _how_far(replace(early, verdict="too early", findings=()), runs)
 
 
 def _read(claim, runs):
