@@ -102,13 +102,13 @@ def grid_of_errors(runs):
     return fig
 
 
-def plot_replication(recorded, model="AE"):
-    """A model's error over the GON's at each epoch, recorded and in the replication, a panel per data set; the figure."""
-    fig = plot_panels(over_the_gon(recorded, model), y="ratio", label=f"{model}'s error / GON's", log=False)
+def plot_replication(recorded):
+    """The autoencoder's error over the GON's, recorded and in the replication, a panel per data set; returns the figure."""
+    fig = plot_panels(over_the_gon(recorded), y="ratio", label="AE's error / GON's", log=False)
     for axis in fig.axes:
         axis.axhline(1, color="0.5", ls=":", lw=1)
         axis.set_xscale("log")
-    remember(fig, where(recorded, model=("GON", model)))
+    remember(fig, where(recorded, model=("GON", "AE")))
     return fig
 
 

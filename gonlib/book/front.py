@@ -10,7 +10,7 @@ from ..runs import kept
 from ..runs.run import Run
 from ..study import registry, replication
 from ..study.judging import compare, done, where
-from ..study.ledger import OPEN, VERDICTS, WORDS, Verdict, judge_all
+from ..study.ledger import VERDICTS, WORDS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
 from ..study.numbers import Html, linked, listed, number, say
 from ..study.paper import CLAIMS, DATASETS, TABLE1, TABLE2, TOPICS
@@ -38,12 +38,7 @@ def tiles() -> Html:
 
 def _in_short(verdict: Verdict) -> str:
     """The verdict in a word or two."""
-    word = WORDS.get(verdict.verdict, verdict.verdict)
-    if verdict.verdict in OPEN or verdict.scope == "exact":
-        return word
-    if verdict.scope == "part":
-        return f"{'not seen' if verdict.verdict == 'fails' else word} so far"
-    return f"{word} in part" if verdict.part else word
+    return f"{verdict.word} in part" if verdict.scope == "full" and verdict.part else verdict.word
 
 
 def pictures() -> kept.Rows:

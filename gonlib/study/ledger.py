@@ -46,13 +46,17 @@ class Verdict:
     part: str = ""
 
     @property
-    def label(self) -> str:
+    def word(self) -> str:
         """The verdict as the book writes it, in the ledger and in chapters: never a small run as a verdict on the paper."""
         word = WORDS.get(self.verdict, self.verdict)
-        if self.verdict not in OPEN and self.scope in ("small", "part"):
-            word = "not seen" if self.verdict == "fails" else word
-            word += " in small runs" if self.scope == "small" else " so far"
-        return f"{word} {self.part}".rstrip()
+        if self.verdict in OPEN or self.scope not in ("small", "part"):
+            return word
+        return f"{'not seen' if self.verdict == 'fails' else word} {'in small runs' if self.scope == 'small' else 'so far'}"
+
+    @property
+    def label(self) -> str:
+        """The verdict and on what it is."""
+        return f"{self.word} {self.part}".rstrip()
 
     @property
     def sentence(self) -> Html:

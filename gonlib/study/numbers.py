@@ -47,6 +47,14 @@ def prose(lines) -> Html:
     return Html("<ul>{}</ul>").format(Html("").join(Html("<li>{}</li>").format(line) for line in lines))
 
 
+def as_table(frame: pd.DataFrame, index: bool = True, kind: str = "") -> Html:
+    """A frame of texts and linked numbers as a table of a page; nothing if it is empty."""
+    if frame.empty:
+        return Html("")
+    made = frame.to_html(escape=False, index=index, border=0, classes=f"results {kind}".strip())
+    return Html('<div class="table-scroll">{}</div>').format(Html(made))
+
+
 def box(title: str, *sentences: Html | str) -> Html:
     """A frame of a page with a title and a few sentences: "In short" at its beginning, "Take away" at its end."""
     kind = title.lower().replace(" ", "-")

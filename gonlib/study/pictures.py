@@ -6,7 +6,7 @@ from markupsafe import escape
 from ..runs import kept
 from ..training.config import Config
 from .experiment import data_title
-from .numbers import Html, linked, listed, network, number, say
+from .numbers import Html, as_table, linked, listed, network, number, say
 
 
 def begun(runs: pd.DataFrame) -> pd.DataFrame:
@@ -125,5 +125,4 @@ def means(table: pd.DataFrame, runs: pd.DataFrame, formats: dict[str, str] | Non
         heads = ["" if above and names[: i + 1] == above[: i + 1] else name for i, name in enumerate(names)]
         lines.append(dict(zip(table.index.names, map(escape, heads), strict=True)) | told)
         above = names
-    made = pd.DataFrame(lines).to_html(escape=False, index=False, border=0, classes="results means")
-    return Html('<div class="table-scroll">{}</div>').format(Html(made))
+    return as_table(pd.DataFrame(lines), index=False, kind="means")

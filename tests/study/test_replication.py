@@ -14,19 +14,19 @@ def test_its_errors_go_to_the_papers_last_epoch():
     assert not errors.duplicated(["dataset", "model", "epoch"]).any()
 
 
-@pytest.mark.parametrize("model", ["AE", "1 step, detached"])
-def test_three_sources_are_followed_as_ratios(model):
-    found = replication.over_the_gon(registry.recorded("table1"), model)
+def test_three_sources_are_followed_as_ratios():
+    found = replication.over_the_gon(registry.recorded("table1"))
     assert set(found.row) == {"recorded", "replication", "paper"} and (found.ratio > 0).all()
     (paper,) = found[(found.row == "paper") & (found.dataset == "mnist")].itertuples()
-    assert paper.epoch == 500 and paper.ratio == pytest.approx(TABLE1[model]["mnist"][0] / 0.41)
-    assert set(replication.over_the_gon(registry.recorded("table1")[:0], model).row) == {"replication", "paper"}
+    assert paper.epoch == 500 and paper.ratio == pytest.approx(TABLE1["AE"]["mnist"][0] / 0.41)
+    assert set(replication.over_the_gon(registry.recorded("table1")[:0]).row) == {"replication", "paper"}
 
 
-def test_what_it_says_in_words():
+def test_who_is_ahead_is_said_by_the_rule_for_one_seed():
+    """5%: its autoencoders on MNIST and CIFAR-10 are lower by less."""
     text = BeautifulSoup(replication.conclusion(), "html.parser").text
-    assert text.startswith("An independent replication") and "1.3 to 3.2 times" in text and "COIL-20" not in text
-    assert len(replication.sentences()) == 4
+    assert "the GON ahead on COIL-20, the two level on MNIST and CIFAR-10 and the autoencoder ahead on Fashion-MNIST" in text
+    assert "1.1 to 3.2 times" in text and len(replication.sentences()) == 4
 
 
 def test_its_bounds_are_bits_of_a_bernoulli():

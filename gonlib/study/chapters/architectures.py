@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..experiment import data_title, experiment
 from ..judging import MARKS, Finding, below, by_column, by_seed, compare, compared, rule, where
-from ..numbers import Html, found_in, linked, listed, number, say, with_claim
+from ..numbers import Html, as_table, found_in, linked, listed, number, say, with_claim
 
 PAIR = ("GON", "AE")
 AHEAD = {"holds": "the GON is ahead", "undecided": "neither is clearly ahead", "fails": "the autoencoder is ahead"}
@@ -136,6 +136,4 @@ def lead_table(experiments: dict) -> Html:
         for column, here in by_column(several(runs)):
             gon, ae = (where(here, model=model).train_error.mean() for model in PAIR)
             lines[name, column] = {"AE − GON": linked(f"{ae - gon:+.2f}", here), "AE / GON": linked(f"{ae / gon:.2f}", here)}
-    if not lines:
-        return Html("")
-    return Html(pd.DataFrame(lines).T.to_html(escape=False, border=0, classes="results"))
+    return as_table(pd.DataFrame(lines).T)

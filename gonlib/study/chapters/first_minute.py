@@ -5,7 +5,7 @@ import pandas as pd
 from ...training.snapshots import IMAGES
 from ..experiment import Experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
-from ..numbers import Html, conditions, linked, listed, number, say, with_claim
+from ..numbers import Html, as_table, conditions, linked, listed, number, say, with_claim
 
 
 def originals(model, data, config):
@@ -69,7 +69,7 @@ def share_table(runs: pd.DataFrame, moments=(0.3, 1, 3, 10, 30, 60, 180, 600)) -
     runs = with_snapshots(runs)
     there = [m for m in moments if len(runs) and all(signal_share(run, m) for run in runs.run)]
     lines = {f"after {seconds:g} s": {row.row: _at(runs, row, seconds) for row in runs.itertuples()} for seconds in there}
-    return Html(pd.DataFrame(lines).T.to_html(escape=False, border=0, classes="results") if lines else "")
+    return as_table(pd.DataFrame(lines).T)
 
 
 def _at(runs, row, seconds):

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..experiment import Experiment, curves, models
 from ..judging import by_column, compared, models_below, rule, where
-from ..numbers import Html, found_in, linked, listed, number, say, with_claim
+from ..numbers import Html, as_table, found_in, linked, listed, number, say, with_claim
 from ..races import AHEAD
 
 generalisation = Experiment("generalisation", "Figure 16: training and test error on several data sets", models("GON", "AE"))
@@ -60,7 +60,7 @@ def gap_table(runs: pd.DataFrame) -> Html:
         head = say("{}<small>{}, {} seed{}</small>", column, about, seeds, "s" * (seeds > 1))
         for model, part in here.groupby("model", sort=False):
             lines[head, model] = {title: number(part, metric, 3) for metric, title in METRICS.items()}
-    return _as_table(lines)
+    return as_table(pd.DataFrame(lines).T)
 
 
 def at_equal_fit(runs: pd.DataFrame) -> Html:
@@ -68,9 +68,9 @@ def at_equal_fit(runs: pd.DataFrame) -> Html:
 
     A model that fits its training images better has a larger gap for that reason alone; so compare where both fit alike.
     """
-    return _as_table({column: {"training error of both": f"{level:.3f}"} | {
+    return as_table(pd.DataFrame({column: {"training error of both": f"{level:.3f}"} | {
         f"test error, {model}": linked(f"{error:.3f}", here) for model, error in zip(PAIR, errors, strict=True)}
-        for column, level, errors, here in _equal_fits(runs)})
+        for column, level, errors, here in _equal_fits(runs)}).T)
 
 
 def _equal_fits(runs):
@@ -82,7 +82,3 @@ def _equal_fits(runs):
             level = max(paths[model].train_error.min() for model in PAIR)
             errors = [float(np.interp(level, paths[model].train_error, paths[model].test_error)) for model in PAIR]
             yield column, level, errors, here
-
-
-def _as_table(lines):
-    return Html(pd.DataFrame(lines).T.to_html(escape=False, border=0, classes="results") if lines else "")

@@ -9,7 +9,7 @@ from ..experiment import Experiment, experiment, models
 from ..judging import MARKS, Finding, done, graded, rule, where
 from ..linear import pca_error
 from ..measures import evenly, mean_image
-from ..numbers import Html, linked, listed, number, say, span, with_claim
+from ..numbers import Html, as_table, linked, listed, number, say, span, with_claim
 from ..pictures import begun, how_far
 from ..pictures import mean_image as mean_image_error
 
@@ -82,8 +82,7 @@ def kept_table(runs: pd.DataFrame) -> Html:
             lines.append({"data": row.column, "trained": how_far(row), "parameters": f"{row.parameters:,.0f}",
                           "signal kept": linked(ours, runs[runs.hash == row.hash]),
                           "PCA's parameters": f"{_pca_parameters(row):,}", "PCA keeps": theirs})
-    made = pd.DataFrame(lines).to_html(escape=False, index=False, border=0, classes="results means") if lines else ""
-    return say('<div class="table-scroll">{}</div>', Html(made)) if lines else Html("")
+    return as_table(pd.DataFrame(lines), index=False, kind="means")
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame, counts: pd.DataFrame) -> list[Html]:

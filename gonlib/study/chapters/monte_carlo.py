@@ -13,7 +13,7 @@ from ...runs.store import load_data
 from ..experiment import experiment
 from ..judging import done, where
 from ..measures import mean_image
-from ..numbers import Html, linked, say, with_claim
+from ..numbers import Html, as_table, linked, say, with_claim
 from ..pictures import how_far, learned
 
 FRACTIONS = tuple(4.0**-i for i in range(7))
@@ -133,8 +133,7 @@ def noise_table(noise: pd.DataFrame) -> Html:
               "variance, measured": linked(f"{row.variance:.3g}", noise[:1]), "predicted": f"{row.predicted:.3g}",
               "test error": f"{row.error:.2f}", "on the full grid": f"{row.full_error:.2f}"}
              for row in (noise[noise.fraction < 1].iloc[:4].itertuples() if len(noise) else ())]
-    made = pd.DataFrame(lines).to_html(escape=False, index=False, border=0, classes="results") if lines else ""
-    return say('<div class="table-scroll">{}</div>', Html(made)) if lines else Html("")
+    return as_table(pd.DataFrame(lines), index=False)
 
 
 def noise_sentences(noise: pd.DataFrame) -> list[Html]:

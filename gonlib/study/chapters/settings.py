@@ -7,7 +7,7 @@ from ...data.registry import facts
 from ..experiment import curves, experiment
 from ..judging import MARKS, Finding, rule, where
 from ..linear import components_for, recorded_pca_error
-from ..numbers import Html, linked, listed, say, with_claim
+from ..numbers import Html, as_table, linked, listed, say, with_claim
 from ..paper import DATASETS, SINGLE_STEP, TABLE1
 
 # What the paper leaves unsaid, one change at a time from the profile's setting.
@@ -183,8 +183,7 @@ def schedule_table(found: pd.DataFrame) -> Html:
         rows.append({"data": facts(one.dataset).title, "setting": one.setting, "to epoch": one.epochs,
                      "nearest at epoch": one.nearest} | ratios)
     table = pd.DataFrame(rows).set_index("data").rename_axis(None).fillna("")
-    made = table.to_html(escape=False, border=0, classes="results shaded")
-    return Html('<div class="table-scroll">{}</div>').format(Html(made))
+    return as_table(table, kind="shaded")
 
 
 def schedule_sentence(found: pd.DataFrame) -> Html:
