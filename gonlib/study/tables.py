@@ -10,6 +10,7 @@ from .experiment import as_far
 from .numbers import OTHER_NUMBERS, Html, linked, mean_sd, number, reached, source_of, variants, written
 
 STATUS = Html('see <a href="status.html">what is recorded</a>')
+SIDES = Html('<span class="sides"><i>paper</i><i>recorded</i></span>')  # heads of what a phone shows side by side
 NAMED = 6  # columns without results that are named; more are counted
 
 
@@ -33,7 +34,7 @@ def published(full: pd.DataFrame, metric="test_error", below=None, rivals=None, 
     heads, columns = [], {}
     for column in there:
         runs = full[full.column == column]
-        heads.append(Html("<th scope=col>{}<small>{}</small></th>").format(column, _about(runs)))
+        heads.append(Html("<th scope=col>{}<small>{}</small>{}</th>").format(column, _about(runs), SIDES))
         columns[column] = {}
         for _, those in runs.groupby(rivals) if rivals else ((None, runs),):
             columns[column] |= _published_cells(runs, those, metric)
