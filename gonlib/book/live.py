@@ -19,7 +19,7 @@ from ..data import as_bytes, as_float
 from ..data.builtin import SHAPES
 from ..data.registry import at_hand
 from ..runs import kept
-from ..runs.run import Run
+from ..runs.run import USUAL, Run
 from ..runs.store import load_data, recorded_store
 from ..study import numbers, paper, registry
 from ..study.numbers import Html, say
@@ -170,8 +170,10 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
     if not panels:
         return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
     every = pd.concat([runs[runs.run.notna()] for runs in groups.values()])
+    fitted = f" On the way GLO fits the latent of a test image in {USUAL[1]} steps." if "GLO" in set(every.row) else ""
     caption = say("The race: who is ahead depends on when one looks. Choose a data set and move through the epochs; its "
-                  "numbers are those of {}.", numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash")))
+                  "numbers are those of {}.{}", numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash")),
+                  fitted)
     alt = "Falling curves of test error, one for each row of the table"
     return _element("gon-race", {"panels": panels}, stills.race(panels[0]), alt, caption)
 
