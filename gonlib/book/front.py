@@ -9,7 +9,8 @@ import torch
 from ..runs import kept
 from ..runs.run import Run
 from ..study import registry, replication
-from ..study.judging import compare, done, where
+from ..study.chapters.normalisation import turned
+from ..study.judging import by_column, compare, done, where
 from ..study.ledger import VERDICTS, WORDS, Verdict, judge_all
 from ..study.linear import components_for, recorded_pca_error
 from ..study.numbers import Html, linked, listed, number, say
@@ -100,11 +101,12 @@ def _at_the_origin():
                "the usual evaluation mode ruinous ({})", f"{1 / math.sqrt(1e-5):.0f}", _page("06-steps-and-gap", "6"),
                _page("08-batch-normalisation", "8"))
     for runs in (registry.recorded("batch-normalisation"), registry.stored("batch-normalisation")):
-        modes = [done(where(runs, evaluation=mode), "test_error") for mode in ("batch", "running")]
-        if all(len(part) for part in modes):
-            side, column = modes[0].config.iloc[0].size, modes[0].column.iloc[0]
-            return text + say(": running statistics make an error of {} one of {} ({}, {} × {}).",
-                              *(number(part, "test_error") for part in modes), column, side, side)
+        for column, here in by_column(where(runs, model="GON")):
+            modes = [done(where(here, evaluation=mode), "test_error") for mode in ("batch", "running")]
+            if all(len(part) for part in modes):
+                side = modes[0].config.iloc[0].size
+                return text + say(": running statistics make an error of {} one of {} ({}, {} × {}).",
+                                  *(number(part, "test_error") for part in modes), column, side, side)
     return text + "."
 
 
@@ -116,9 +118,12 @@ def _who_wins(table1, lengths):
              "undecided": "neither is clearly ahead on {}"}
     told = [say(ahead[outcome], listed(columns)) for outcome, columns in said.items() if columns]
     text = say("As far as they are trained, {}. ", Html("; ").join(told)) if told else ""
+    ways = [say("the epoch ({})", _page("04-table1", "4")), say("the settings ({})", _page("12-settings", "12"))]
+    if turned(registry.recorded("batch-normalisation")):
+        ways.append(say("the way they are evaluated ({})", _page("08-batch-normalisation", "8")))
     return say("<b>Who wins depends on when one looks.</b> An autoencoder has twice the parameters. {}Their order "
-               "changes with the epoch ({}) and with the settings ({}). {} {}{}", text, _page("04-table1", "4"),
-               _page("12-settings", "12"), replication.conclusion(), _fewer_latents(lengths), _errors(table1))
+               "changes with {}. {} {}{}", text, listed(ways), replication.conclusion(), _fewer_latents(lengths),
+               _errors(table1))
 
 
 def _pairs(table1):

@@ -170,10 +170,10 @@ def race(groups: dict[str, pd.DataFrame]) -> Html:
     if not panels:
         return Html('<p class="state">No runs of this table are at hand, so there is no race to see.</p>')
     every = pd.concat([runs[runs.run.notna()] for runs in groups.values()])
+    made = numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash"))
     fitted = f" On the way GLO fits the latent of a test image in {USUAL[1]} steps." if "GLO" in set(every.row) else ""
     caption = say("The race: who is ahead depends on when one looks. Choose a data set and move through the epochs; its "
-                  "numbers are those of {}.{}", numbers.linked(f"{every.hash.nunique()} runs", every.drop_duplicates("hash")),
-                  fitted)
+                  "numbers are those of {}.{}", made, fitted)
     alt = "Falling curves of test error, one for each row of the table"
     return _element("gon-race", {"panels": panels}, stills.race(panels[0]), alt, caption)
 

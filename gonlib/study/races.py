@@ -85,10 +85,15 @@ def _race(column, runs, names, metric):
 def _leads(errors, first, second):
     leads = []
     for epoch, one, other in errors[[first, second]].itertuples():
-        ahead = first if one < (1 - AHEAD) * other else second if other < (1 - AHEAD) * one else None
-        if ahead and (not leads or leads[-1][1] != ahead):
-            leads.append((int(epoch), ahead))
+        leader = ahead(one, other, first, second)
+        if leader and (not leads or leads[-1][1] != leader):
+            leads.append((int(epoch), leader))
     return tuple(leads)
+
+
+def ahead(one: float, other: float, first: str = "GON", second: str = "AE") -> str | None:
+    """Which of two models has the lower error by a hundredth, if one has."""
+    return first if one < (1 - AHEAD) * other else second if other < (1 - AHEAD) * one else None
 
 
 def leaders(race: Race) -> str:

@@ -3,16 +3,18 @@
 import pandas as pd
 
 from ..experiment import experiment
-from ..judging import compare, compared, done, where
-from ..numbers import Html, conditions, linked, listed, number, say
+from ..judging import by_column, compare, compared, done, where
+from ..numbers import Html, found_in, linked, listed, number, say
+from ..races import ahead
 
 STATISTICS = {"batch": "with statistics of the batch", "population": "with those of the population",
               "running": "with stock running averages"}
 
 
-@experiment("batch-normalisation", "Three ways to evaluate a GON with batch normalisation", rows=("evaluation",))
-def evaluation_modes(dataset, modes=("batch", "population", "running")):
-    return [{"evaluation": mode} for mode in modes]
+@experiment("batch-normalisation", "Three ways to evaluate a GON and an autoencoder with batch normalisation",
+            rows=("model", "evaluation"))
+def evaluation_modes(dataset, modes=("batch", "population", "running"), models=("GON", "AE")):
+    return [{"model": name, "evaluation": mode} for name in models for mode in modes]
 
 
 @experiment("batch-normalisation-eps", "The eps of batch normalisation, and none at all", rows=("evaluation",),
@@ -31,30 +33,48 @@ def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame) -> l
     """What this page found, for the box "In short": `full` and `modes` are recorded runs and this build's."""
     return [say("At the origin all images are one point, whose variance is zero, so that normalisation divides by the "
                 "square root of its eps: that constant sets the length of the latents. (The paper does not mention it.)"),
-            *mode_sentences(compared(full), "Recorded"), *mode_sentences(modes), *scale_sentences(scaled)]
+            *mode_sentences(compared(full), "Recorded"), *turned(full), *mode_sentences(modes), *scale_sentences(scaled)]
 
 
 def mode_sentences(runs: pd.DataFrame, source: str = "This build") -> list[Html]:
-    """The test error in each mode of evaluation, in one sentence."""
-    runs = done(runs, "test_error")
-    if runs.empty:
-        return []
-    each = [say("{} {}", number(part, "test_error"), STATISTICS[mode])
-            for mode, part in runs.groupby("evaluation", sort=False)]
-    return [say("{}, {}: the test error is {}.", source, conditions(runs), Html(", ").join(each))]
+    """The GON's test error on each data set in each mode of evaluation, in one sentence."""
+    runs = where(done(runs, "test_error"), model="GON")
+    told = []
+    for column, here in by_column(runs):
+        each = [say("{} {}", number(part, "test_error"), STATISTICS[mode])
+                for mode, part in here.groupby("evaluation", sort=False)]
+        told.append(say("{} on {}", Html(", ").join(each), column))
+    return [found_in(source, runs, say("The GON's test error is {}", Html("; ").join(told)))] if told else []
 
 
 def paired_sentences(runs: pd.DataFrame) -> list[Html]:
     """How the errors of the other modes differ from that of `batch`, seed by seed: each seed is one training."""
-    errors = done(runs, "test_error").pivot_table(index="seed", columns="evaluation", values="test_error")
     lines = []
-    for mode in [mode for mode in ("population", "running") if {mode, "batch"} <= set(errors)]:
-        change = 100 * (errors[mode] / errors["batch"] - 1).dropna()
-        verdict = {"holds": ": lower", "fails": ": higher"}.get(compare(change, 0 * change).verdict, ": too close to call")
-        each = ", ".join(f"{one:+,.{1 if abs(one) < 100 else 0}f}%" for one in change)
-        each = linked(each, where(runs, evaluation=(mode, "batch")))
-        lines.append(say("With {}, seed by seed, the error differs from that with batch by {}{}.", mode, each,
-                         verdict if len(change) > 1 else ""))
+    for model, here in done(runs, "test_error").groupby("model", sort=False) if "model" in runs else ():
+        errors = here.pivot_table(index="seed", columns="evaluation", values="test_error")
+        for mode in [mode for mode in ("population", "running") if {mode, "batch"} <= set(errors)]:
+            change = 100 * (errors[mode] / errors["batch"] - 1).dropna()
+            words = {"holds": ": lower", "fails": ": higher", "undecided": ": too close to call"}
+            verdict = words[compare(change, 0 * change).verdict]
+            each = ", ".join(f"{one:+,.{1 if abs(one) < 100 else 0}f}%" for one in change)
+            each = linked(each, where(here, evaluation=(mode, "batch")))
+            lines.append(say("{}: with {}, seed by seed, the error differs from that with batch by {}{}.", model, mode, each,
+                             verdict if len(change) > 1 else ""))
+    return lines
+
+
+def turned(runs: pd.DataFrame) -> list[Html]:
+    """On which data sets it depends on the statistics whether GON or autoencoder has the lower error, by a hundredth."""
+    lines = []
+    for column, here in by_column(done(runs, "test_error")):
+        said, leaders = [], []
+        for mode in ("batch", "population"):
+            gon, ae = (where(here, evaluation=mode, model=name) for name in ("GON", "AE"))
+            if len(gon) and len(ae):
+                leaders.append(ahead(gon.test_error.mean(), ae.test_error.mean()))
+                said.append(say("{} and {} {}", number(gon, "test_error"), number(ae, "test_error"), STATISTICS[mode]))
+        if len(set(leaders)) > 1:
+            lines.append(say("On {} GON and autoencoder have {}.", column, Html(", but ").join(said)))
     return lines
 
 

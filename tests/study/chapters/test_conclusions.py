@@ -204,12 +204,23 @@ def test_recorded_runs_do_not_stand_beside_themselves():
 
 
 def test_ways_to_evaluate_are_compared_seed_by_seed():
-    runs = table({("batch", "digits"): 1.0, ("running", "digits"): 20.0}, names=("evaluation", "dataset"), spread=0.0)
+    runs = table({("GON", "batch", "digits"): 1.0, ("GON", "running", "digits"): 20.0},
+                 names=("model", "evaluation", "dataset"), spread=0.0)
     (line,) = normalisation.paired_sentences(runs)
-    assert text(line) == ("With running, seed by seed, the error differs from that with batch by +1,900%, +1,900%, "
+    assert text(line) == ("GON: with running, seed by seed, the error differs from that with batch by +1,900%, +1,900%, "
                           "+1,900%: higher.")
     (line,) = normalisation.mode_sentences(runs)
-    assert "1.00 ± 0.00 with statistics of the batch, 20.00 ± 0.00 with stock running averages" in text(line)
+    assert "1.00 ± 0.00 with statistics of the batch, 20.00 ± 0.00 with stock running averages on digits" in text(line)
+
+
+def test_a_lead_that_depends_on_the_evaluation_is_told():
+    errors = {("GON", "batch"): 9.3, ("AE", "batch"): 8.9, ("GON", "population"): 8.4, ("AE", "population"): 8.5}
+    runs = table({(*key, "cifar10"): value for key, value in errors.items()}, names=("model", "evaluation", "dataset"),
+                 spread=0.0)
+    (line,) = normalisation.turned(runs)
+    assert text(line) == ("On CIFAR-10 GON and autoencoder have 9.30 ± 0.00 and 8.90 ± 0.00 with statistics of the batch, "
+                          "but 8.40 ± 0.00 and 8.50 ± 0.00 with those of the population.")
+    assert not normalisation.turned(runs.assign(test_error=runs.test_error + 2 * (runs.model == "AE")))
 
 
 def test_the_signal_at_moments_that_all_runs_have_reached():
