@@ -37,14 +37,15 @@ def in_short(full: pd.DataFrame, modes: pd.DataFrame, scaled: pd.DataFrame) -> l
 
 
 def mode_sentences(runs: pd.DataFrame, source: str = "This build") -> list[Html]:
-    """The GON's test error on each data set in each mode of evaluation, in one sentence."""
-    runs = where(done(runs, "test_error"), model="GON")
-    told = []
-    for column, here in by_column(runs):
-        each = [say("{} {}", number(part, "test_error"), STATISTICS[mode])
-                for mode, part in here.groupby("evaluation", sort=False)]
-        told.append(say("{} on {}", Html(", ").join(each), column))
-    return [found_in(source, runs, say("The GON's test error is {}", Html("; ").join(told)))] if told else []
+    """The GON's test error in each mode of evaluation, on each data set that has several, in one sentence."""
+    found: dict[tuple, list] = {}  # modes -> their errors on each data set that has these
+    for column, here in by_column(where(done(runs, "test_error"), model="GON")):
+        errors = {mode: number(part, "test_error") for mode, part in here.groupby("evaluation", sort=False)}
+        if len(errors) > 1:
+            found.setdefault(tuple(errors), []).append(say("{} on {}", listed(errors.values()), column))
+    told = [say("{} the GON's test error is {}", listed(STATISTICS[mode] for mode in modes), Html("; ").join(each))
+            for modes, each in found.items()]
+    return [found_in(source, runs, Html(line[:1].upper() + line[1:])) for line in told]
 
 
 def paired_sentences(runs: pd.DataFrame) -> list[Html]:
