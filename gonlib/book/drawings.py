@@ -163,8 +163,12 @@ def plot_detail(detail):
         return None
     detail, methods = largest(detail), ("bilinear", "bicubic", "bicubic of the GON", "GON")
     columns = list(dict.fromkeys(detail.column))
-    fig, axes = plt.subplots(1, len(columns), figsize=(max(3.2 * len(columns), 4.8), 3), sharey=True, squeeze=False)
-    for axis, column in zip(axes.flat, columns, strict=True):
+    beside = min(len(columns), 3)
+    rows = math.ceil(len(columns) / beside)
+    fig, axes = plt.subplots(rows, beside, figsize=(max(3.2 * beside, 4.8), 3 * rows), sharey=True, squeeze=False)
+    for axis in axes.flat[len(columns):]:
+        axis.remove()
+    for axis, column in zip(axes.flat, columns, strict=False):
         part = detail[(detail.column == column) & detail.method.isin(methods)]
         sns.lineplot(part, x="frequency", y="correlation", hue="method", hue_order=methods, style="method",
                      style_order=methods, ax=axis, errorbar=None, legend=axis is axes.flat[0])
