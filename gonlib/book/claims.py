@@ -25,7 +25,7 @@ VERBS = {  # of one claim, of several
     "holds": ("holds", "hold"), "fails": ("fails", "fail"), "mixed": ("is mixed", "are mixed"),
     "undecided": ("is too close to call", "are too close to call"),
     "too early": ("is too early to judge", "are too early to judge"),
-    "not yet run": ("has not been run yet", "have not been run yet"),
+    "not yet run": ("is not judged yet", "are not judged yet"),
 }
 
 

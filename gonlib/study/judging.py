@@ -203,7 +203,8 @@ def below(column, lower, highers, metric="test_error", digits=2, reach=None) -> 
         far = not reach or runs[metric].mean() >= reach * mine[metric].mean()
         outcomes[rival] = found.verdict if far or found.verdict != "holds" else "undecided"
         way = "higher" if found.difference > 0 else "lower"
-        beside = [f"{way} by {abs(found.difference):.2g} ± {found.standard_error:.1g} seed by seed"] if found.paired else []
+        by = f"{rival} {way} by {abs(found.difference):.2g} ± {found.standard_error or 0:.1g} seed by seed"
+        beside = [by] if found.paired else []
         beside += [] if found.p is None else [f"p {found.p:.2g}"]
         beside = f" ({', '.join(beside)})" if beside else ""
         told.append(say("{} {}{} {}", rival, number(runs, metric, digits), beside, MARKS[outcomes[rival]]))

@@ -24,7 +24,8 @@ from .registry import CHAPTERS, EXPERIMENTS, at_full_schedule
 RULES = {found.claim: found for chapter in CHAPTERS for found in vars(chapter).values() if isinstance(found, Rule)}
 VERDICTS = ("holds", "fails", "mixed", "undecided", "too early", "not yet run")
 OPEN = ("too early", "not yet run")  # of which nothing can be said yet
-WORDS = {"undecided": "too close to call", "too early": "too early to judge"}  # where a verdict is not its own name
+# Where a verdict is not its own name.
+WORDS = {"undecided": "too close to call", "too early": "too early to judge", "not yet run": "not judged yet"}
 EARLY = 0.02  # before this share of its schedule a run is shown, but judges nothing
 
 
@@ -191,7 +192,7 @@ def _on_which(verdict, full):
     if len(had) < len(asked):
         return replace(verdict, part=f"on {', '.join(had)} ({len(had)} of {len(asked)} data sets)")
     had, asked = (set(zip(part.experiment, part.column, strict=True)) for part in (ran, wanted))
-    return replace(verdict, part=f"on {len(had)} of {len(asked)} columns") if len(had) < len(asked) else verdict
+    return replace(verdict, part=f"on {len(had)} of {len(asked)} settings") if len(had) < len(asked) else verdict
 
 
 def _how_far(verdict, part):

@@ -6,6 +6,8 @@ import torch
 from ..runs.provenance import repository_root
 from ..runs.store import load_data
 
+APART = ("coil20", "small_norb")  # where PCA has the error of the paper's GON with far fewer than 256 components
+
 
 def pca_errors(data):
     """Summed squared error per test image, in [0, 1] units, of PCA with 0, 1, 2, ... components, a float64 vector.

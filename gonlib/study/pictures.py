@@ -68,17 +68,12 @@ def gallery(runs: pd.DataFrame, *names: str, **called: str) -> kept.Rows:
 
 
 def sentences(runs: pd.DataFrame) -> list[Html]:
-    """A line for each run: size of the images, error beside the mean image's, how far it is, and if it has not learned.
-
-    The learning rate is said where a data set has runs of several.
-    """
-    lines, there = [], begun(runs)
-    rates = pd.DataFrame([{"of": run.config.dataset, "rate": run.config.learning_rate} for run in there.run])
-    for one in there.itertuples():
+    """A line for each run: size of the images, error beside the mean image's, how far it is, and if it has not learned."""
+    lines = []
+    for one in begun(runs).itertuples():
         here, yard, side = runs[runs.hash == one.hash].assign(state="done"), mean_image(one.run), one.config.size
         named = one.run.data.get("title", one.column)  # of a variant, with its number of images
-        several = rates.rate[rates.of == one.config.dataset].nunique() > 1
-        rate = f"rate {one.config.learning_rate:g}" if several else ""
+        rate = f"rate {one.config.learning_rate:g}"
         about = ", ".join(filter(None, (named, f"{side} × {side} pixels", network([one.config]), rate, how_far(one))))
         beside = f"{_best(one.run)}; no pictures are kept" if yard is None else f" (of the mean training image: {yard:.2f})"
         failed = "" if yard is None or learned(one.run) else "it has not learned its pictures: "

@@ -134,5 +134,5 @@ def table(races: list[Race]) -> pd.DataFrame:
 
 def _when(race, name):
     if name not in race.paper:
-        return ""
+        return "–"
     return f"{race.reached[name]:,}" if name in race.reached else "not yet" if race.epochs < race.asked else "never"

@@ -57,10 +57,10 @@ def sentences() -> list[Html]:
     """For each data set what the autoencoder and the detached step had at the end, as multiples of the GON's error."""
     lines = []
     for name, ours in final().iterrows():
-        told = [say("{} times that with {} (in the paper {})", f"{ours[model] / ours['GON']:.2f}", words,
+        told = [say("{} times that (in the paper {})", f"{words} {ours[model] / ours['GON']:.2f}",
                     f"{_paper(name, model):.2f}")
-                for model, words in {"AE": "the autoencoder", "1 step, detached": "one detached step"}.items()]
-        lines.append(say("{}, after 500 epochs: the GON has an error of {} (in the paper {}); it is {}.", DATASETS[name],
+                for model, words in {"AE": "the autoencoder has", "1 step, detached": "one detached step"}.items()]
+        lines.append(say("{}, after 500 epochs: the GON has an error of {} (in the paper {}); {}.", DATASETS[name],
                          f"{ours['GON']:.2f}", f"{TABLE1['GON'][name][0]:.2f}", Html(" and ").join(told)))
     return lines
 

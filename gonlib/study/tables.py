@@ -49,7 +49,7 @@ def published(full: pd.DataFrame, metric="test_error", below=None, rivals=None, 
     made = Html('<div class="table-scroll"><table class="published"><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody>'
                 "</table></div>").format(Html("").join(heads), Html("").join(rows))
     both = "In grey the paper's number, and with it the recorded one where there is one yet; the best of each in bold."
-    key = both if 'class="paper"' in made else "The best in bold."
+    key = both if 'class="paper"' in made else f"The best of each {rivals} in bold." if rivals else "The best in bold."
     told = [key, *missing, *_without_runs(below), *variants(full), *_dagger(made)]
     return made + _notes(told, _as_csv(full, [metric], name))
 

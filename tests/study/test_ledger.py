@@ -261,9 +261,9 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
     assert full.verdict == part.verdict == "not yet run"
     assert small.verdict == "holds" and small.label == "holds in small runs"
     text = BeautifulSoup(ledger.verdicts(["C1"], runs | {"settings-length": NO_RUNS}), "html.parser")
-    assert [tag.text for tag in text.select(".verdict")] == ["– not yet run", *["✓ holds in small runs"] * 2]
+    assert [tag.text for tag in text.select(".verdict")] == ["– not judged yet", *["✓ holds in small runs"] * 2]
     text = BeautifulSoup(ledger.verdicts(["C1"], runs), "html.parser")  # the ledger has more to judge it by
-    assert [tag.text for tag in text.select(".verdict")] == ["– not yet run"] and "GON 0.41" in text.details.text
+    assert [tag.text for tag in text.select(".verdict")] == ["– not judged yet"] and "GON 0.41" in text.details.text
     assert text.details.find("a", href="22-ledger.html#c1")
 
     def all_full(name, runs=None):
@@ -271,7 +271,7 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
 
     monkeypatch.setattr(ledger, "divide", all_full)
     full, part, small = ledger.judge_all(["C1"], runs)[0]
-    assert (full.label, part.label, small.label) == ("holds", "not yet run", "not yet run")
+    assert (full.label, part.label, small.label) == ("holds", "not judged yet", "not judged yet")
     states = ["done" if name == "mnist" else "not run" for name in runs["table1"].dataset]
     part = {"table1": runs["table1"].assign(state=states)}
     assert ledger.judge_all(["C1"], part)[0].full.label == "holds on MNIST (1 of 5 data sets)"
@@ -279,7 +279,7 @@ def test_a_small_run_is_never_a_verdict_on_the_paper(monkeypatch, tmp_path):
                   names=("model", "latents"))
     sizes = sizes.assign(parameters=[1000 if row == "GON" else 2000 for row in sizes.model],
                          state=["done" if column == "64 latents" else "not run" for column in sizes.column])
-    assert ledger.judge_all(["C7"], {"steps-and-gap-latents": sizes})[0].full.label == "holds on 1 of 2 columns"
+    assert ledger.judge_all(["C7"], {"steps-and-gap-latents": sizes})[0].full.label == "holds on 1 of 2 settings"
 
 
 def test_a_data_set_that_is_not_the_papers_is_never_full_schedule(monkeypatch):
@@ -299,10 +299,11 @@ def test_a_page_says_in_short_what_the_verdicts_are(monkeypatch, tmp_path):
     monkeypatch.setattr("gonlib.runs.store.local_store", lambda: Store(tmp_path))
     runs = {"table1": table({("GON", "digits"): 1.0, ("1 step, detached", "digits"): 5.0})}
     text = BeautifulSoup(ledger.in_words(["C3", "C17"], runs), "html.parser")
-    assert [line.text for line in text("li")] == ["C3 (detaching hurts) holds in small runs", "C17 (the origin) not yet run"]
+    lines = [line.text for line in text("li")]
+    assert lines == ["C3 (detaching hurts) holds in small runs", "C17 (the origin) not judged yet"]
     assert [link["href"] for link in text("a")] == ["22-ledger.html#c3", "22-ledger.html#c17"]
     alone = BeautifulSoup(ledger.in_words(["C17"], runs), "html.parser")
-    assert alone.text == "Verdict: C17 (the origin) not yet run." and not alone("li")
+    assert alone.text == "Verdict: C17 (the origin) not judged yet." and not alone("li")
 
 
 # --- the ledger ---

@@ -38,16 +38,8 @@ def test_a_run_that_has_not_learned_is_said_not_to_have(runs, monkeypatch):
         assert [("not learned" in title) for title, _ in pictures.gallery(runs, "images", "reconstructed")] == [titled] * 2
         assert len(pictures.only_learned(runs)) == (yard == 1e6)
         (line,) = pictures.sentences(runs)
-        assert ("has not learned" in line) == said and "8 × 8 pixels, SIREN of 2 × 8 units, at epoch 1 of 30" in line
-
-
-def test_the_rate_is_said_where_a_data_set_has_several(runs):
-    (line,) = pictures.sentences(runs)
-    assert "rate" not in line
-    slower = SimpleNamespace(config=runs.config[0].replace(learning_rate=5e-4), metrics=runs.run[0].metrics,
-                             data=runs.run[0].data, folder=runs.run[0].folder, hash="c", summary=runs.run[0].summary)
-    both = pd.concat([runs[:1], runs[:1].assign(run=slower, hash="c")])
-    assert ["rate" in line for line in pictures.sentences(both)] == [True, True]
+        assert ("has not learned" in line) == said
+        assert "8 × 8 pixels, SIREN of 2 × 8 units, rate 0.0001, at epoch 1 of 30" in line
 
 
 def test_what_has_not_learned_is_left_out_beside_what_has(runs, monkeypatch):

@@ -15,7 +15,7 @@ from ..pictures import mean_image as mean_image_error
 
 SHOWN = 8  # test images kept as pictures
 FIGURE_4 = "34 latents, 4 x 32"  # the network with the 4,385 parameters of figure 4, which 32 latents and 3 layers have not
-SLOWER = 5e-4  # learning rate of Small NORB beside the profile's: its images are bright, which makes long latents
+SLOWER = 5e-4  # learning rate of Small NORB beside the profile's, at which it is not learned
 
 
 def siren_parameters(inputs, hidden, layers, outputs=1):
@@ -105,12 +105,22 @@ def _kept(source, runs):
         return []
     ours, theirs = (1 - seen[name] / seen.mean_error for name in ("test_error", "pca_error"))
     times = [_pca_parameters(row) / row.parameters for row in seen.itertuples()]
-    how = listed(dict.fromkeys(map(how_far, seen.itertuples())))
+    far = seen.groupby([how_far(one) for one in seen.itertuples()], sort=False).column.unique()
+    how = "; ".join(f"{listed(columns)} {how}" for how, columns in far.items())
     share = linked(span(ours, ".1%"), runs[runs.hash.isin(seen.hash)])
     return [say("With {} parameters a network keeps {} of the signal, of what the mean image leaves unexplained; PCA with "
-                "as many components as latents keeps {}, with {} times the parameters. <small>({}: {}, {})</small>",
-                span(seen.parameters, ",.0f"), share, span(theirs, ".1%"), span(times, ".0f"), source,
-                listed(dict.fromkeys(seen.column)), how)]
+                "as many components as latents keeps {}, with {} times the parameters. <small>({}: {})</small>",
+                span(seen.parameters, ",.0f"), share, span(theirs, ".1%"), span(times, ".0f"), source, how),
+            *(_lost(runs))]
+
+
+def _lost(runs):
+    """A sentence on the runs that have learned less than the mean image."""
+    yards = yardsticks(runs)
+    each = [say("{} at a rate of {:g} (error {}; of the mean image {:.2f})", one.column, one.config.learning_rate,
+                number(runs[runs.hash == one.hash], "test_error"), one.mean_error)
+            for one in yards[yards.test_error >= yards.mean_error].itertuples()]
+    return [say("Nothing is learned of {}.", listed(each))] if each else []
 
 
 def _pca_parameters(row):

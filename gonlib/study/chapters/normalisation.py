@@ -9,12 +9,13 @@ from ..races import ahead
 
 STATISTICS = {"batch": "with statistics of the batch", "population": "with those of the population",
               "running": "with stock running averages"}
+AHEAD = {"GON": "the GON is ahead", "AE": "the autoencoder is ahead", None: "the two are level"}
 
 
 @experiment("batch-normalisation", "Three ways to evaluate a GON and an autoencoder with batch normalisation",
             rows=("model", "evaluation"))
 def evaluation_modes(dataset, modes=("batch", "population", "running"), models=("GON", "AE")):
-    return [{"model": name, "evaluation": mode} for name in models for mode in modes]
+    return [{"model": name, "evaluation": mode} for mode in modes for name in models]
 
 
 @experiment("batch-normalisation-eps", "The eps of batch normalisation, and none at all", rows=("evaluation",),
@@ -73,9 +74,10 @@ def turned(runs: pd.DataFrame) -> list[Html]:
             gon, ae = (where(here, evaluation=mode, model=name) for name in ("GON", "AE"))
             if len(gon) and len(ae):
                 leaders.append(ahead(gon.test_error.mean(), ae.test_error.mean()))
-                said.append(say("{} and {} {}", number(gon, "test_error"), number(ae, "test_error"), STATISTICS[mode]))
+                said.append(say("{} {} (GON {}, autoencoder {})", AHEAD[leaders[-1]], STATISTICS[mode],
+                                *(number(part, "test_error") for part in (gon, ae))))
         if len(set(leaders)) > 1:
-            lines.append(say("On {} GON and autoencoder have {}.", column, Html(", but ").join(said)))
+            lines.append(say("On {} {}.", column, Html(", ").join(said)))
     return lines
 
 

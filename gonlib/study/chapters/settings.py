@@ -6,9 +6,9 @@ import pandas as pd
 from ...data.registry import facts
 from ..experiment import curves, experiment
 from ..judging import MARKS, Finding, rule, where
-from ..linear import components_for, recorded_pca_error
+from ..linear import APART, components_for, recorded_pca_error
 from ..numbers import Html, as_table, linked, listed, say, with_claim
-from ..paper import DATASETS, SINGLE_STEP, TABLE1
+from ..paper import DATASETS, SINGLE_STEP, TABLE1, VARIANTS
 
 # What the paper leaves unsaid, one change at a time from the profile's setting.
 CHANGES = {
@@ -106,13 +106,14 @@ def latent_yardstick(paper=TABLE1, components=256):
     """
     lines = {}
     for name in paper["GON"]:
-        if (error := recorded_pca_error(name, components)) is not None:
+        data = name if recorded_pca_error(name, components) is not None else VARIANTS.get(name, name)
+        if (error := recorded_pca_error(data, components)) is not None:
             line = {f"PCA, {components} components": f"{error:.2f}"}
             for row in ("GON", "AE"):
                 stated = paper[row][name][0]
                 line[f"the paper's {row}"] = f"{stated:.2f}"
-                line[f"components for {row}'s error"] = components_for(name, stated)
-            lines[DATASETS[name]] = line
+                line[f"components for {row}'s error"] = components_for(data, stated)
+            lines[facts(data).title] = line
     return pd.DataFrame(lines).T
 
 
@@ -196,6 +197,9 @@ def schedule_sentence(found: pd.DataFrame) -> Html:
     told = say("Still open: of {} recorded settings {} has all rows within a factor of {} of the paper's at any one "
                "epoch{}.", count, f"only {len(appear)}" if named else "none", NEAR,
                f" ({'; '.join(named)})" if named else "")
+    above = found.ratios.map(lambda ratios: min(ratios.values()) > 1)
+    if short := int((above & (found.nearest == found.epochs)).sum()):
+        told += say(" (The runs of {} end while all their rows are still above the paper's.)", short)
     if len(others):
         worst = pd.Series([max(one, key=lambda row: abs(np.log(one[row]))) for one in others.ratios]).mode()[0]
         told += say(" In the others the row that is farthest off is most often “{}”.", worst)
@@ -204,7 +208,8 @@ def schedule_sentence(found: pd.DataFrame) -> Html:
 
 def in_short(found: pd.DataFrame) -> list[Html]:
     """Whether one of the `schedules` explains a column of Table 1, what PCA says of it, and what the paper leaves open."""
-    needed = latent_yardstick()["components for GON's error"].drop(DATASETS["coil20"], errors="ignore")
+    apart = [facts(VARIANTS.get(name, name)).title for name in APART]
+    needed = latent_yardstick()["components for GON's error"].drop(apart, errors="ignore")
     hint = say("A hint without any training: on {} the paper's GON has the error of PCA with {} to {} components, so about "
                "256 latents.", listed(needed.index), min(needed), max(needed))
     return with_claim([schedule_sentence(found), hint],

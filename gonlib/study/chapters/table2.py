@@ -38,7 +38,8 @@ def likelihood_distances(runs: pd.DataFrame) -> pd.Series:
     """
     ended = runs[runs.state.isin(["done", "failed"]) & runs.paper.notna()]
     distance = [abs(r.test_bits - r.paper[0]) if r.state == "done" else math.inf for r in ended.itertuples()]
-    return pd.Series(distance, index=list(ended.likelihood), dtype=float).groupby(level=0).mean().sort_values()
+    cells = pd.Series(distance, index=pd.MultiIndex.from_frame(ended[["likelihood", "column", "row"]]), dtype=float)
+    return cells.groupby(level=[0, 1, 2]).mean().groupby(level=0).mean().sort_values()
 
 
 def in_short(full: pd.DataFrame, runs: pd.DataFrame) -> list[Html]:
@@ -76,14 +77,17 @@ def winners(runs: pd.DataFrame, kind_of="recorded") -> list[Html]:
 
 
 def distance_sentence(full: pd.DataFrame) -> Html:
-    """How far each likelihood's recorded bits are from the paper's."""
+    """How far each likelihood's recorded bits are from the paper's, where data sets are trained to the end on these."""
+    used = done(full, "test_bits")
+    ended = used.column[used.epoch >= used.asked].unique() if len(used) else []
+    full = full[full.column.isin(ended)] if len(ended) else full
     distances, used = likelihood_distances(full), done(full, "test_bits")
     if used.empty:
         return Html("")
     off = [f"{far:.2f} with the {NAMES[kind]}" for kind, far in distances.items() if far < math.inf]
     failed = [NAMES[kind] for kind, far in distances.items() if far == math.inf]
-    text = "On average the recorded bits/dim are off the paper's by {}."
-    text = say(text, linked(listed(off), used)) if off else ""
+    text = "On {} the recorded bits/dim are off the paper's by {} on average."
+    text = say(text, listed(dict.fromkeys(used.column)), linked(listed(off), used)) if off else ""
     lost = say(" With the {} a training failed.", " and the ".join(failed)) if failed else ""
     return say("<p>{}{}</p>", text, lost)
 

@@ -94,10 +94,12 @@ def in_short(full: pd.DataFrame, runs: pd.DataFrame, converted: pd.DataFrame) ->
     errors = converted_errors(converted)
     if {"GON", "AE"} <= set(errors):
         wins = int((errors["GON"] < errors["AE"]).sum())
-        told.append(say("Conversion, in this build: the GON has the lower error in {} of {} tasks, the autoencoder in {}.",
-                        wins or "none", len(errors), len(errors) - wins))
-    answer = say("It classifies, exactly as softmax regression of low rank does, so that regression is its ceiling; and it "
-                 "converts, reading its source through one matrix.")
+        linear = int((errors["best linear map"] < errors[["GON", "AE"]].min(axis=1)).sum())
+        told.append(say("Conversion, in this build: the GON has the lower error in {} of {} tasks, the autoencoder in {}; "
+                        "the best linear map has less than both in {}.", wins or "none", len(errors), len(errors) - wins,
+                        linear or "none"))
+    answer = say("It classifies: it is a softmax regression of low rank, whose best is its ceiling. And it converts, "
+                 "reading its source through one matrix.")
     return with_claim([answer, *told],
                       "The paper: the latents of a classifier GON, squeezed into two numbers, show the classes.")
 
@@ -115,8 +117,9 @@ def ceiling_sentences(runs: pd.DataFrame) -> list[Html]:
     for column, part in ceilings.groupby("column", sort=False) if len(ceilings) else ():
         best = part.loc[part.test_accuracy.idxmax()]
         ours = linked(f"{best.test_accuracy:.1%}", part[part.hash == best.hash][:1])
-        lines.append(say("{}, {}, {}: the best GON gets {} of the test images right; softmax regression of the same rank "
-                         "{}, of any rank {}.", data_title(best.dataset), column, how_far(best), ours,
+        lines.append(say("{}, {}, {}: the {}GON gets {} of the test images right; softmax regression of the same rank "
+                         "{}, of any rank {}.", data_title(best.dataset), column, how_far(best),
+                         "best " if part.row.nunique() > 1 else "", ours,
                          f"{best.ceiling:.1%}", f"{best.linear:.1%}"))
     return lines
 
@@ -163,8 +166,10 @@ def conversion_sentences(errors: pd.DataFrame, runs: pd.DataFrame) -> list[Html]
         share = 1 - row["GON"] / row["mean image"]
         those = runs[(runs.column == column) & runs.row.isin(["GON", "AE"])]
         told = "the GON explains {} of what the mean image leaves" if share > 0 else "this short run has not learned it ({})"
-        lines.append(say("{}: " + told + ", with {} error than the autoencoder.", column, linked(f"{share:.0%}", those),
-                         better))
+        linear = row.get("best linear map", float("nan"))
+        beside = "; the best linear map has less than both" if linear < min(row["GON"], row["AE"]) else ""
+        lines.append(say("{}: " + told + ", with {} error than the autoencoder{}.", column, linked(f"{share:.0%}", those),
+                         better, beside))
     return lines
 
 

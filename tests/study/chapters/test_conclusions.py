@@ -219,8 +219,9 @@ def test_a_lead_that_depends_on_the_evaluation_is_told():
     runs = table({(*key, "cifar10"): value for key, value in errors.items()}, names=("model", "evaluation", "dataset"),
                  spread=0.0)
     (line,) = normalisation.turned(runs)
-    assert text(line) == ("On CIFAR-10 GON and autoencoder have 9.30 ± 0.00 and 8.90 ± 0.00 with statistics of the batch, "
-                          "but 8.40 ± 0.00 and 8.50 ± 0.00 with those of the population.")
+    assert text(line) == ("On CIFAR-10 the autoencoder is ahead with statistics of the batch (GON 9.30 ± 0.00, autoencoder "
+                          "8.90 ± 0.00), the GON is ahead with those of the population (GON 8.40 ± 0.00, autoencoder "
+                          "8.50 ± 0.00).")
     assert not normalisation.turned(runs.assign(test_error=runs.test_error + 2 * (runs.model == "AE")))
 
 
