@@ -145,7 +145,7 @@ def test_interrupted_while_it_starts_it_says_nothing_of_python(tmp_path):
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        if process.returncode == 1:  # Python was interrupted in its own start: no line of ours had run
+        if wait == 0.3 and process.returncode == 1:  # in Python's own start: no line of ours had run
             assert "gonlib/" not in err
         else:
             assert process.returncode in (0, 130, -signal.SIGINT)  # the last before Python minds signals, or after it
